@@ -1,0 +1,107 @@
+"""The line: what every carrier gives a call, and the only thing a call knows of it.
+
+Audio on a line is 8 kHz mono signed 16-bit little-endian PCM; G.711 stays inside the carrier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+RATE = 8000
+"""Samples per second on every line."""
+FRAME_MS = 20
+FRAME_SAMPLES = 160
+FRAME_BYTES = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Caller audio, in order, without holes: the carrier's jitter buffer has filled them."""
+
+    pcm: bytes
+    at: int
+    """Media-clock sample index of the first sample (0 = the start of the stream)."""
+    concealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    digit: str
+    """One of 0-9, *, #, A-D."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The far end acknowledged playout up to `sample` of `epoch` (a mark came back, or the send counter passed).
+
+    After `clear()` the marks of older epochs come back too; they mean *dropped*. The ledger tells them apart.
+    """
+
+    epoch: int
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """One bad message: counted, ignored, never an exception."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The far end is gone. `reason` is an `EndReason` value: caller_hangup or media_lost."""
+
+    reason: str
+
+
+LineEvent = Audio | Digit | Played | Malformed | HungUp
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    call_id: str
+    """Ours: url-safe, unique, sortable by time."""
+    carrier: str
+    """twilio, browser, wavline, sip."""
+    caller: str
+    """Number or user, as the carrier said it; a hint, never an identity. Personal data."""
+    called: str
+    carrier_call_id: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Line(Protocol):
+    """One leg. `send` and `clear` never block: each line has a bounded outgoing buffer of its own and a
+    writer; over the bound it raises `PeerError`."""
+
+    @property
+    def info(self) -> CallInfo: ...
+
+    def events(self) -> AsyncIterator[LineEvent]:
+        """Until `HungUp`, which is always the last event and always comes."""
+        ...
+
+    def send(self, pcm: bytes, epoch: int, sample: int) -> None:
+        """Queue PCM (any whole number of samples); `Played(epoch, sample)` comes back when its last sample
+        was played. `sample` counts the samples sent in this epoch, these included."""
+        ...
+
+    def clear(self) -> None:
+        """Drop what was sent and not yet played."""
+        ...
+
+    def clock_ms(self) -> int:
+        """The media clock: milliseconds of caller audio, moved on by the wall only while the stream stalls.
+        Never runs backwards."""
+        ...
+
+    async def transfer(self, destination: str) -> None:
+        """Hand the caller to `destination` (a number or URI the dialplan named). `PeerError` when refused."""
+        ...
+
+    async def hangup(self, reason: str) -> None:
+        """End the call; harmless when it has ended already."""
+        ...

@@ -1,0 +1,96 @@
+"""The timeline: one JSON object a line, everything that happened on a call, in order.
+
+    {"ms": 1840, "kind": "turn", "text": "a large latte please", "confidence": 0.91, "start_ms": 900, "end_ms": 1840}
+
+`ms` is the media clock. Kinds and their fields are listed in `KINDS`; unknown fields are kept, unknown
+kinds are kept, a broken line is skipped and counted: a timeline must be readable after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+
+class EndReason(StrEnum):
+    """Why a call ended: every ended call has exactly one."""
+
+    CALLER_HANGUP = "caller_hangup"
+    BOT_HANGUP = "bot_hangup"
+    TRANSFER = "transfer"
+    MEDIA_LOST = "media_lost"
+    ENGINE_FAILED = "engine_failed"
+    OVERLOAD = "overload"
+    DRAINED = "drained"
+    CRASHED = "crashed"
+    REJECTED = "rejected"
+
+
+KINDS: dict[str, str] = {
+    "call_started": "call_id, carrier, dialplan, dialplan_hash, engines, version, started_at (ISO, UTC)",
+    "state": "state (of the turn machine)",
+    "voice_started": "at_ms (onset, media clock)",
+    "voice_stopped": "at_ms (end of speech, media clock)",
+    "words": "text, final, confidence",
+    "turn": "turn, text, confidence, start_ms, end_ms: the caller's turn, committed",
+    "digits": "digits: keyed by the caller, masked where secret",
+    "silence": "count",
+    "reply_started": "turn",
+    "reply_audio": "turn: first audio of the reply was queued",
+    "heard_from": "turn: first audio of the reply was played",
+    "said": "turn, text (generated), heard (what was played), complete",
+    "hold": "", "resume": "", "barge_in": "turn, at_ms",
+    "tool": "name, ok, seconds, args, result",
+    "transfer": "to, ok",
+    "malformed": "reason, count: coalesced",
+    "engine": "stage, name, fault: an engine failed or was replaced",
+    "note": "text: anything a reviewer should know (recording paused, disk full)",
+    "call_ended": "reason (an EndReason), seconds",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    ms: int
+    kind: str
+    fields: dict[str, Any]
+
+    def encode(self) -> bytes:
+        """One line, newline included."""
+        return orjson.dumps({"ms": self.ms, "kind": self.kind, **self.fields}, default=str) + b"\n"
+
+
+def decode(lines: Iterable[bytes]) -> Iterator[Record]:
+    """Records of a timeline file; lines that are not whole JSON objects (a crash mid-line) are skipped."""
+    for line in lines:
+        try:
+            data = orjson.loads(line)
+            yield Record(int(data.pop("ms")), str(data.pop("kind")), data)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+            continue
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLatency:
+    turn: int
+    voice_to_voice_ms: int
+    """Caller's speech end (hang-over removed) to the first audio of the reply played."""
+    endpoint_ms: int
+    """Caller's speech end to the commitment of the turn."""
+
+
+def latencies(records: Iterable[Record]) -> list[TurnLatency]:
+    """Voice-to-voice and endpointing delay of every spoken turn that was answered."""
+    found: list[TurnLatency] = []
+    turn, end_ms, committed_ms = -1, 0, 0
+    for record in records:
+        if record.kind == "turn":
+            turn, end_ms, committed_ms = int(record.fields["turn"]), int(record.fields["end_ms"]), record.ms
+        elif record.kind == "heard_from" and int(record.fields.get("turn", -2)) == turn:
+            found.append(TurnLatency(turn, record.ms - end_ms, committed_ms - end_ms))
+            turn = -1
+    return found

@@ -1,0 +1,232 @@
+"""Contracts of the engines. Each engine is one file `engines/<stage>_<name>.py` with a function
+
+    def create(config: EngineConfig) -> Vad | Asr | Llm | Tts
+
+and, beside it, `def check() -> str | None`: None when it can run here, else one sentence that says what it
+needs (no imports of heavy libraries, no network). Engines load by name (see `registry.py`); a third-party
+package adds one through the entry-point group `voicebot.engines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from voicebot.core.expect import Expectation
+from voicebot.core.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    language: str = "en-US"
+    """BCP 47."""
+    voice: str = ""
+    """The engine's own voice name; empty for its default for the language."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The dialplan's `engines.options.<engine name>` table."""
+    cache_dir: str = ""
+    """A folder the engine may keep built artefacts in; empty for none."""
+    workers: int = 1
+    """Worker processes, for engines that compute."""
+
+
+class Engine(Protocol):
+    """Part of every engine that holds something: started once per process, shared by all calls."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+# --- voice activity ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStarted:
+    at: int
+    """Media-clock sample at which speech began (onset, not the moment of decision)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStopped:
+    at: int
+    """Media-clock sample at which speech ended (hang-over removed)."""
+
+
+Voice = VoiceStarted | VoiceStopped
+
+
+class VadSession(Protocol):
+    """One call's ears. Synchronous: well under a millisecond per frame, no thread hop (measured, see bench)."""
+
+    def push(self, pcm: bytes, at: int) -> Sequence[Voice]:
+        """One 20 ms frame, 8 kHz int16 LE; `at` is its media-clock sample."""
+        ...
+
+
+class Vad(Engine, Protocol):
+    def open(self) -> VadSession: ...
+
+
+# --- recogniser ---------------------------------------------------------------------------------------
+
+
+class AsrSession(Protocol):
+    """One utterance: from voice onset (with pre-roll) to `finish`."""
+
+    def push(self, pcm: bytes) -> None:
+        """int16 LE mono at `Asr.rate`; never blocks; a bounded backlog, beyond which the oldest is kept and
+        the newest dropped (counted)."""
+        ...
+
+    def words(self) -> AsyncIterator[Words]:
+        """Partials as they change, then exactly one final after `finish` (empty text: nothing understood)."""
+        ...
+
+    def finish(self) -> None:
+        """No more audio; the final follows."""
+        ...
+
+    def cancel(self) -> None:
+        """Nobody wants the result; frees the decoder. `words` ends."""
+        ...
+
+
+class Asr(Engine, Protocol):
+    rate: int
+    """Sample rate it wants: 8000 or 16000."""
+
+    async def prepare(self, expectations: Sequence[Expectation]) -> None:
+        """Build and cache what these need, when a dialplan loads and before any call."""
+        ...
+
+    def open(self, expectation: Expectation) -> AsrSession: ...
+
+
+# --- language model / agent ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The call was answered: greet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The caller's turn, as words."""
+
+    words: Words
+    start_ms: int = 0
+    end_ms: int = 0
+    """Where in the recording, media clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """Keyed digits, one turn."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nobody spoke for the reprompt deadline; `count` is 1 for the first time in a row."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDone:
+    """The result of the last `ToolCall` that the reply asked for."""
+
+    call_id: str
+    ok: bool
+    result: Mapping[str, Any]
+
+
+CallerTurn = Opening | Heard | Pressed | Silent | ToolDone
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the reply, to be spoken. A streaming model yields fragments; they concatenate."""
+
+    text: str
+    interruptible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Built in: `transfer` {to}, `hang_up` {}; everything else is a tool of the dialplan.
+    It runs after the text before it was heard when it ends the call, at once otherwise."""
+
+    call_id: str
+    name: str
+    args: Mapping[str, Any]
+
+
+LlmEvent = Text | ToolCall
+
+
+class LlmSession(Protocol):
+    """The agent of one call. It owns the conversation; the call tells it what was truly heard."""
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the caller may say next; valid once the first event of a reply came."""
+        ...
+
+    def reply(self, turn: CallerTurn) -> AsyncIterator[LlmEvent]:
+        """Closing the iterator early cancels the reply."""
+        ...
+
+    def committed(self, text: str, complete: bool) -> None:
+        """The caller heard `text` of the last reply; `complete` unless it was cut."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentContext:
+    """What an agent knows of its call."""
+
+    dialplan: Any
+    """A `core.dialplan.Dialplan`."""
+    caller: str
+    called: str
+    now_iso: str
+    """Local date and time at the dialplan's place, for "tomorrow"."""
+
+
+class Llm(Engine, Protocol):
+    def open(self, context: AgentContext) -> LlmSession: ...
+
+
+# --- synthesiser ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    text: str
+    """The slice of the source text from this word up to the next, so that the words concatenate to it."""
+    at: int
+    """Sample within the chunk's `pcm` at which it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    pcm: bytes
+    """int16 LE mono."""
+    rate: int
+    words: tuple[SpokenWord, ...] = ()
+    """Words that start in this chunk; empty where the engine gives no times."""
+
+
+class Tts(Engine, Protocol):
+    voice_id: str
+    """Engine, voice and version: the key of cached sentences."""
+
+    def speak(self, clauses: AsyncIterator[str]) -> AsyncIterator[Speech]:
+        """Speak clauses as they come; the first audio of a clause within 30 ms where the engine allows.
+        Closing the iterator early stops the synthesis at once."""
+        ...

@@ -1,0 +1,44 @@
+"""Engines by name: `load("asr", "pocketsphinx")` imports `voicebot.engines.asr_pocketsphinx`.
+
+A third-party package adds an engine with an entry point in the group `voicebot.engines`, named
+`<stage>_<name>`, that points at a module of the same shape.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from importlib.metadata import entry_points
+from types import ModuleType
+
+import voicebot.engines as package
+from voicebot.errors import UsageError
+
+STAGES = ("vad", "eot", "asr", "llm", "tts", "s2s")
+
+
+def names(stage: str) -> list[str]:
+    """Every engine of a stage that is installed, ours and third-party, sorted."""
+    ours = {m.name for m in pkgutil.iter_modules(package.__path__)}
+    theirs = {e.name for e in entry_points(group="voicebot.engines")}
+    prefix = stage + "_"
+    return sorted(n.removeprefix(prefix) for n in ours | theirs if n.startswith(prefix))
+
+
+def load(stage: str, name: str) -> ModuleType:
+    """The module of an engine. `UsageError` names the engines there are when this one is unknown."""
+    wanted = f"{stage}_{name}"
+    for entry in entry_points(group="voicebot.engines"):
+        if entry.name == wanted:
+            module = entry.load()
+            assert isinstance(module, ModuleType)
+            return module
+    if name not in names(stage):
+        raise UsageError(f"There is no {stage} engine {name!r}. Use one of: {', '.join(names(stage)) or 'none'}.")
+    return importlib.import_module(f"voicebot.engines.{wanted}")
+
+
+def check(stage: str, name: str) -> str | None:
+    """None when the engine can run here, else one sentence that says what it needs."""
+    answer = load(stage, name).check()
+    return None if answer is None else str(answer)

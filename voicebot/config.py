@@ -11,43 +11,64 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Every setting of the service; `voicebot settings` prints them, secrets masked."""
 
-    model_config = SettingsConfigDict(env_prefix="VOICEBOT_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="VOICEBOT_", env_file=".env", extra="ignore", populate_by_name=True
+    )
 
-    host: str = Field("127.0.0.1", description="Address to listen on. The default is reachable from this machine only.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. The default is reachable from this machine only."
+    )
     port: int = Field(8080, ge=1, le=65535, description="Port for web page, web hooks and media streams.")
-    public_url: str = Field("", description="https URL at which Twilio reaches this service; signatures are checked against it.")
+    public_url: str = Field(
+        "", description="https URL at which Twilio reaches this service; signatures are checked against it."
+    )
     data_dir: Path = Field(Path("data"), description="Recordings, timelines, call list, caches.")
     dialplans: Path = Field(Path("dialplans"), description="Folder of dialplans, or one file.")
-    default_dialplan: str = Field("frontdesk", description="Dialplan for a call that no dialplan's `takes` matches; empty to refuse it.")
+    default_dialplan: str = Field(
+        "frontdesk", description="Dialplan for a call that no dialplan's `takes` matches; empty to refuse it."
+    )
 
     twilio_account_sid: str = Field("", description="Twilio account SID (AC…).")
-    twilio_auth_token: SecretStr = Field(SecretStr(""), description="Twilio auth token; without it the Twilio routes refuse every request.")
+    twilio_auth_token: SecretStr = Field(
+        SecretStr(""), description="Twilio auth token; without it the Twilio routes refuse every request."
+    )
 
     console_token: SecretStr = Field(
-        SecretStr(""), description="Token for the web page and call list. Needed unless the service listens on loopback only."
+        SecretStr(""),
+        description="Token for the web page and call list. Needed unless the service listens on loopback only.",
     )
     max_calls: int = Field(50, ge=1, description="Calls at once; a call over it is refused as busy.")
     max_calls_per_caller: int = Field(5, ge=1, description="Calls at once from one number.")
-    drain_seconds: int = Field(600, ge=0, description="On SIGTERM, how long calls may go on before a polite goodbye.")
+    drain_seconds: int = Field(
+        600, ge=0, description="On SIGTERM, how long calls may go on before a polite goodbye."
+    )
     record: bool = Field(True, description="Write stereo recordings.")
-    retention_days: int = Field(30, ge=0, description="Days to keep recordings and timelines; 0 keeps them for ever.")
+    retention_days: int = Field(
+        30, ge=0, description="Days to keep recordings and timelines; 0 keeps them for ever."
+    )
 
     vad: str = Field("silero", description="Voice activity: silero (webrtc where it cannot run) or webrtc.")
     asr_workers: int = Field(1, ge=1, description="Recogniser processes.")
     tts_workers: int = Field(1, ge=1, description="Synthesiser processes.")
 
     openai_api_key: SecretStr = Field(
-        SecretStr(""), validation_alias=AliasChoices("VOICEBOT_OPENAI_API_KEY", "OPENAI_API_KEY"),
+        SecretStr(""),
+        validation_alias=AliasChoices("VOICEBOT_OPENAI_API_KEY", "OPENAI_API_KEY"),
         description="Switches on the streaming LLM.",
     )
     openai_base_url: str = Field(
-        "", validation_alias=AliasChoices("VOICEBOT_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
+        "",
+        validation_alias=AliasChoices("VOICEBOT_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
         description="Any OpenAI-compatible server instead.",
     )
     openai_model: str = Field("gpt-4.1-mini", description="Chat model of the LLM engine.")
 
-    log_format: str = Field("auto", pattern="^(auto|console|json)$", description="console, json, or auto (console on a terminal).")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least severe level to log.")
+    log_format: str = Field(
+        "auto", pattern="^(auto|console|json)$", description="console, json, or auto (console on a terminal)."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least severe level to log."
+    )
 
     @field_validator("public_url")
     @classmethod

@@ -53,6 +53,9 @@ class Sentences(Model):
 
     one_moment: str = "One moment, please."
     sorry: str = "I'm sorry, something went wrong on my side."
-    still_there: tuple[str, ...] = ("Are you still there?", "I can't hear you. Please say something, or press a key.")
+    still_there: tuple[str, ...] = (
+        "Are you still there?",
+        "I can't hear you. Please say something, or press a key.",
+    )
     goodbye: str = "Thank you for calling. Goodbye."
     busy: str = "I'm sorry, all lines are busy. Please call again later."

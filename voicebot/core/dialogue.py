@@ -1,0 +1,71 @@
+"""What passes between a call and its agent: the caller's turn in, text and tool calls out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from voicebot.core.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The call was answered: greet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The caller's turn, as words."""
+
+    words: Words
+    start_ms: int = 0
+    end_ms: int = 0
+    """Where in the recording, media clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """Keyed digits, one turn."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nobody spoke for the reprompt deadline; `count` is 1 for the first time in a row."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDone:
+    """The result of the last `ToolCall` that the reply asked for."""
+
+    call_id: str
+    ok: bool
+    result: Mapping[str, Any]
+
+
+CallerTurn = Opening | Heard | Pressed | Silent | ToolDone
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the reply, to be spoken. A streaming model yields fragments; they concatenate."""
+
+    text: str
+    interruptible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Built in: `transfer` {to}, `hang_up` {}; everything else is a tool of the dialplan.
+    It runs after the text before it was heard when it ends the call, at once otherwise."""
+
+    call_id: str
+    name: str
+    args: Mapping[str, Any]
+
+
+LlmEvent = Text | ToolCall

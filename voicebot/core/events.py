@@ -1,0 +1,189 @@
+"""What the turn machine is fed and what it answers: closed unions of plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from voicebot.core.timeline import EndReason
+
+# --- events ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call is up: open it."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStarted:
+    may_interrupt: bool = True
+    """False while an uninterruptible notice plays."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStopped:
+    at_ms: int
+    """End of speech, hang-over removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordsHeard:
+    text: str
+    final: bool
+    settled: bool = True
+    """Whether it looks complete: no trailing "and", no half phone number."""
+    real: bool = True
+    """Evidence of an interruption: not a backchannel, not doubtful."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudio:
+    """The first audio of the current reply was queued."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """The agent has no more to say in this turn. `ending`: afterwards the call ends or is transferred."""
+
+    turn: int
+    ending: EndReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    turn: int
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool with side effects runs for this turn: it is not to be cancelled by a caller who goes on talking."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """Some more audio was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """All queued audio was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    digit: str
+    complete: bool
+    """Whether this digit completes the entry (menu key, `#`, last of a fixed count)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the call politely: a fixed sentence, heard to its end, then hang up."""
+
+    reason: EndReason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The far end is gone."""
+
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline may have passed."""
+
+
+Event = (
+    Answered | VoiceStarted | VoiceStopped | WordsHeard | ReplyAudio | ReplyDone | ReplyFailed | ToolStarted
+    | Playing | Drained | Key | Close | Gone | Tick
+)  # fmt: skip
+
+# --- actions ----------------------------------------------------------------------------------------------
+
+
+class Input(StrEnum):
+    OPENING = "opening"
+    SPOKEN = "spoken"
+    KEYED = "keyed"
+    SILENCE = "silence"
+
+
+@dataclass(frozen=True, slots=True)
+class StartReply:
+    turn: int
+    input: Input
+    text: str = ""
+    """Words spoken or digits keyed."""
+    count: int = 0
+    """Silences in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPlayout:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePlayout:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DropPlayout:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEar:
+    """Start recognising, pre-roll included."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishEar:
+    """No more audio: a final `WordsHeard` must follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseEar:
+    """Nobody wants the words any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayFixed:
+    sentence: str
+    """Name of a fixed sentence of the dialplan: one_moment, sorry, goodbye, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitHeard:
+    """The one end of a turn's reply: what was heard of it enters the conversation."""
+
+    turn: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """The one clean-up: hang up (or let a transfer go) and finish the record."""
+
+    reason: EndReason
+
+
+Action = (
+    StartReply | CancelReply | HoldPlayout | ResumePlayout | DropPlayout | OpenEar | FinishEar | CloseEar
+    | SayFixed | CommitHeard | EndCall
+)  # fmt: skip

@@ -1,0 +1,79 @@
+"""The ear of a call: caller audio in; voice events and words out.
+
+Every frame goes through voice activity detection at 8 kHz. The recogniser listens only while somebody speaks,
+from a little before the onset; the resampler in front of it runs only while it listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from voicebot.audio.resample import Resampler
+from voicebot.carriers.base import FRAME_SAMPLES, RATE, Audio
+from voicebot.core.expect import Expectation
+from voicebot.core.words import Words
+from voicebot.engines.base import Asr, AsrSession, Vad, Voice, VoiceStarted
+
+PREROLL_SAMPLES = RATE * 300 // 1000
+"""Audio before the onset that the recogniser hears too: soft first consonants lie there."""
+KEPT_FRAMES = 60
+"""Frames kept for the pre-roll: 1.2 s, for an onset that is decided late."""
+
+
+class Ear:
+    """One per call. `on_words(words)` is called for every hypothesis of the utterance that is open now, never for
+    one that was closed."""
+
+    def __init__(self, vad: Vad, asr: Asr, group: asyncio.TaskGroup, on_words: Callable[[Words], None]) -> None:
+        self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
+        self._kept: deque[Audio] = deque(maxlen=KEPT_FRAMES)
+        self._utterance: AsrSession | None = None
+        self._resampler = Resampler(RATE, asr.rate) if asr.rate != RATE else None
+        self.onset = 0
+        """Media-clock sample at which the last voice began."""
+
+    def hear(self, audio: Audio) -> Sequence[Voice]:
+        """One stretch of caller audio, split into 20 ms frames for the detector."""
+        found: list[Voice] = []
+        for start in range(0, len(audio.pcm) // 2, FRAME_SAMPLES):
+            frame = Audio(audio.pcm[start * 2 : (start + FRAME_SAMPLES) * 2], audio.at + start)
+            self._kept.append(frame)
+            self._push(frame.pcm)
+            found.extend(self._vad.push(frame.pcm, frame.at))
+        for voice in found:
+            if isinstance(voice, VoiceStarted):
+                self.onset = voice.at
+        return found
+
+    def open(self, expectation: Expectation) -> None:
+        """Start recognising, from a little before the last onset."""
+        self.close()
+        utterance = self._utterance = self._asr.open(expectation)
+        if self._resampler:
+            self._resampler.reset()
+        for frame in self._kept:
+            if frame.at + len(frame.pcm) // 2 > self.onset - PREROLL_SAMPLES:
+                self._push(frame.pcm)
+        self._group.create_task(self._listen(utterance))
+
+    def finish(self) -> None:
+        """No more audio for this utterance; its final words follow."""
+        if self._utterance:
+            self._utterance.finish()
+
+    def close(self) -> None:
+        """Nobody wants the words any more."""
+        if self._utterance:
+            self._utterance.cancel()
+            self._utterance = None
+
+    def _push(self, pcm: bytes) -> None:
+        if self._utterance:
+            self._utterance.push(self._resampler.push(pcm) if self._resampler else pcm)
+
+    async def _listen(self, utterance: AsrSession) -> None:
+        async for words in utterance.words():
+            if utterance is self._utterance:
+                self._on_words(words)

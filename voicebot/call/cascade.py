@@ -7,7 +7,7 @@ dialplan says word for word was synthesised before the call and is queued at onc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -86,9 +86,7 @@ class Cascade:
             turn = await self._run_tool(call)
         raise PeerError("The agent asked for too many tools in one turn.")
 
-    async def _stream(
-        self, turn: CallerTurn, clauses: asyncio.Queue[_Clause | None], mouth: Mouth
-    ) -> ToolCall | None:
+    async def _stream(self, turn: CallerTurn, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> ToolCall | None:
         """Text into clauses, up to the end of the reply or its first tool call."""
         chunker, interruptible = Chunker(), True
         async with aclosing(_generator(self._agent.reply(turn))) as events:
@@ -149,5 +147,3 @@ def _generator(source: Any) -> Any:
 
 async def _one(text: str) -> AsyncIterator[str]:
     yield text
-
-

@@ -90,11 +90,11 @@ class Ledger:
     def queue(
         self, turn: int, pcm: bytes, words: Iterable[tuple[int, str]] = (), interruptible: bool = True
     ) -> None:
-        """Append audio of `turn`; `words` are (sample within `pcm`, text). An odd last byte is dropped."""
+        """Append audio of `turn`; `words` are (sample from the start of `pcm`, text). An odd last byte is dropped."""
         pcm = pcm[: len(pcm) // BYTES * BYTES]
         start = self.queued
         script = self._scripts.setdefault(turn, _Script(start, start))
-        script.words.extend((start + max(0, at), text) for at, text in words)
+        script.words.extend((start + at, text) for at, text in words)
         if pcm:
             self._pieces.append(_Piece(start, pcm, turn, interruptible))
             self.queued += len(pcm) // BYTES

@@ -1,0 +1,147 @@
+"""The playout ledger: what was queued, sent and heard."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voicebot.core.playout import LOST_MARK_MS, Ledger, align
+
+
+def ramp(samples: int, start: int = 0) -> bytes:
+    """PCM whose every sample tells its own position."""
+    return struct.pack(f"<{samples}h", *((start + i) % 30000 for i in range(samples)))
+
+
+def play(ledger: Ledger, now_ms: float) -> bytes:
+    """Send what is due and let the far end play all of it."""
+    return b"".join(ledger.acknowledge(c.epoch, c.sample).pcm for c in ledger.due(now_ms))
+
+
+class TestPacing:
+    def test_only_about_the_lead_is_sent_ahead(self) -> None:
+        ledger = Ledger(lead_ms=200, chunk_ms=80)
+        ledger.queue(1, bytes(16000 * 2))
+
+        assert [c.sample for c in ledger.due(0)] == [640, 1280, 1920]
+        assert ledger.due(30) == []
+        assert [c.sample for c in ledger.due(50)] == [2560]
+
+    def test_a_stall_is_made_good_at_once(self) -> None:
+        ledger = Ledger(lead_ms=200, chunk_ms=80)
+        ledger.queue(1, bytes(16000 * 2))
+        ledger.due(0)
+
+        assert len(ledger.due(1000)) == 3
+
+
+class TestHearing:
+    def test_a_mark_moves_the_heard_watermark_and_yields_its_audio(self) -> None:
+        ledger = Ledger()
+        ledger.queue(1, ramp(1000))
+        ledger.due(0)
+
+        heard = ledger.acknowledge(0, 640)
+
+        assert ramp(640) == heard.pcm
+        assert heard.turns == (1,)
+
+    def test_marks_of_a_cleared_epoch_mean_dropped(self) -> None:
+        ledger = Ledger()
+        ledger.queue(1, ramp(1000))
+        ledger.due(0)
+        ledger.hold()
+
+        assert ledger.acknowledge(0, 1000).pcm == b""
+        assert ledger.heard == 0
+
+    def test_a_mark_that_never_comes_back_is_given_up_after_a_second(self) -> None:
+        ledger = Ledger()
+        ledger.queue(1, ramp(800))
+        ledger.due(0)
+
+        assert ledger.overdue(100 + LOST_MARK_MS).pcm == b""
+        assert ramp(800) == ledger.overdue(101 + LOST_MARK_MS).pcm
+        assert ledger.lost_marks == 1
+
+    def test_resuming_goes_on_from_the_sample_heard_last(self) -> None:
+        ledger = Ledger()
+        ledger.queue(1, ramp(4000))
+        ledger.due(0)
+        ledger.acknowledge(0, 640)
+        ledger.hold()
+        ledger.resume()
+
+        assert ramp(640, start=640) == ledger.due(500)[0].pcm
+
+
+class TestHeardText:
+    def queued(self) -> Ledger:
+        ledger = Ledger(lead_ms=10_000)
+        ledger.queue(1, ramp(3000), [(0, "Your "), (1000, "table "), (2000, "is ready.")])
+        ledger.due(0)
+        return ledger
+
+    def test_a_word_is_heard_when_the_next_one_begins(self) -> None:
+        ledger = self.queued()
+        ledger.acknowledge(0, 2000)
+
+        assert ledger.heard_text(1) == "Your table"
+
+    def test_a_word_cut_in_half_was_not_heard(self) -> None:
+        ledger = self.queued()
+        ledger.acknowledge(0, 2500)
+        ledger.hold()
+        ledger.drop()
+
+        assert ledger.heard_text(1) == "Your table"
+
+    def test_all_of_it_when_all_was_played(self) -> None:
+        ledger = self.queued()
+        ledger.acknowledge(0, 3000)
+
+        assert ledger.heard_text(1) == "Your table is ready."
+
+    def test_words_without_times_are_spread_by_length(self) -> None:
+        assert align("one three", 1000) == [(0, "one "), (400, "three ")]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["queue", "send", "play", "stale", "hold", "resume", "drop"]), st.integers(1, 3000)),
+        max_size=60,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_the_caller_hears_a_gapless_prefix_and_the_text_never_runs_ahead(steps: list[tuple[str, int]]) -> None:
+    ledger, now, sent = Ledger(), 0.0, []
+    generated: list[str] = []
+    starts: list[int] = []
+    heard = bytearray()
+    for what, number in steps:
+        now += number % 400
+        match what:
+            case "queue":
+                starts.append(ledger.queued)
+                generated.append(f"w{len(generated)} ")
+                ledger.queue(1, ramp(number, ledger.queued), [(0, generated[-1])])
+            case "send":
+                sent += ledger.due(now)
+            case "play" | "stale" if sent:
+                chunk = sent.pop(0)
+                heard += ledger.acknowledge(chunk.epoch, chunk.sample).pcm
+            case "hold":
+                ledger.hold()
+            case "resume":
+                ledger.resume()
+            case "drop":
+                ledger.drop()
+                generated = generated[: ledger.heard_text(1).count("w")]
+                starts = starts[: len(generated)]
+        assert ledger.heard <= ledger.sent <= ledger.queued
+        assert len(heard) == ledger.heard * 2
+        text = ledger.heard_text(1)
+        assert "".join(generated).startswith(text)
+        assert all(start < ledger.heard for start in starts[: text.count("w")])

@@ -1,0 +1,390 @@
+"""The turn machine, first as a story, then as properties over random lives of a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voicebot.core import events as ev
+from voicebot.core.timeline import EndReason
+from voicebot.core.turns import MAX_WAIT_MS, State, Timing, TurnMachine
+
+
+def kinds(actions: list[ev.Action]) -> list[str]:
+    return [type(a).__name__ for a in actions]
+
+
+def opened() -> TurnMachine:
+    """A machine whose greeting was heard, at 2000 ms."""
+    machine = TurnMachine()
+    machine.feed(ev.Answered(), 0)
+    machine.feed(ev.ReplyAudio(1), 100)
+    machine.feed(ev.ReplyDone(1), 120)
+    machine.feed(ev.Drained(), 2000)
+    return machine
+
+
+def speaking() -> TurnMachine:
+    """A machine that is answering turn 2, at 4000 ms."""
+    machine = opened()
+    machine.feed(ev.VoiceStarted(), 2500)
+    machine.feed(ev.VoiceStopped(3000), 3200)
+    machine.feed(ev.WordsHeard("hello there", final=False), 3300)
+    machine.feed(ev.Tick(), machine.deadline())
+    machine.feed(ev.WordsHeard("hello there", final=True), 3600)
+    machine.feed(ev.ReplyAudio(2), 4000)
+    return machine
+
+
+class TestAStory:
+    def test_the_bot_opens_the_call(self) -> None:
+        assert [ev.StartReply(1, ev.Input.OPENING)] == TurnMachine().feed(ev.Answered(), 0)
+
+    def test_a_heard_greeting_is_committed_and_the_bot_listens(self) -> None:
+        machine = TurnMachine()
+        machine.feed(ev.Answered(), 0)
+        machine.feed(ev.ReplyAudio(1), 100)
+        machine.feed(ev.ReplyDone(1), 120)
+
+        assert [ev.CommitHeard(1, complete=True)] == machine.feed(ev.Drained(), 2000)
+        assert State.LISTENING is machine.state
+
+    def test_words_that_look_complete_end_the_turn_sooner(self) -> None:
+        deadlines = []
+        for settled in (True, False):
+            machine = opened()
+            machine.feed(ev.VoiceStarted(), 2500)
+            machine.feed(ev.WordsHeard("a large latte and", final=False, settled=settled), 2900)
+            machine.feed(ev.VoiceStopped(3000), 3200)
+            deadlines.append(machine.deadline())
+
+        assert [3000 + machine.timing.quick_ms, 3000 + machine.timing.pause_ms] == deadlines
+
+    def test_the_turn_starts_when_the_final_words_are_in(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.VoiceStopped(3000), 3200)
+
+        assert [ev.FinishEar()] == machine.feed(ev.Tick(), machine.deadline())
+        assert kinds(machine.feed(ev.WordsHeard("a latte", final=True), 3800)) == ["CloseEar", "StartReply"]
+
+    def test_a_recogniser_that_never_answers_does_not_stop_the_turn(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.WordsHeard("a latte", final=False), 2900)
+        machine.feed(ev.VoiceStopped(3000), 3200)
+        machine.feed(ev.Tick(), machine.deadline())
+
+        actions = machine.feed(ev.Tick(), machine.deadline())
+
+        assert ev.StartReply(2, ev.Input.SPOKEN, "a latte") in actions
+
+    def test_a_cough_while_listening_is_no_turn(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.VoiceStopped(2700), 2900)
+        machine.feed(ev.Tick(), machine.deadline())
+
+        assert [ev.CloseEar()] == machine.feed(ev.WordsHeard("", final=True), 3500)
+        assert State.LISTENING is machine.state
+
+    def test_long_speech_that_nobody_understood_is_a_turn_without_words(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.VoiceStopped(4500), 4700)
+        machine.feed(ev.Tick(), machine.deadline())
+
+        actions = machine.feed(ev.WordsHeard("", final=True), 5500)
+
+        assert ev.StartReply(2, ev.Input.SPOKEN, "") in actions
+
+    def test_a_caller_who_goes_on_while_the_turn_is_closed_keeps_the_first_words(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.WordsHeard("a latte", final=False), 2900)
+        machine.feed(ev.VoiceStopped(3000), 3200)
+        machine.feed(ev.Tick(), machine.deadline())
+        machine.feed(ev.VoiceStarted(), 3500)
+        machine.feed(ev.WordsHeard("with milk", final=False), 3900)
+        machine.feed(ev.VoiceStopped(4000), 4200)
+        machine.feed(ev.Tick(), machine.deadline())
+
+        actions = machine.feed(ev.WordsHeard("with milk", final=True), 4800)
+
+        assert ev.StartReply(2, ev.Input.SPOKEN, "a latte with milk") in actions
+
+    def test_silence_is_a_turn_of_its_own_and_counted(self) -> None:
+        machine = opened()
+
+        assert [ev.StartReply(2, ev.Input.SILENCE, count=1)] == machine.feed(ev.Tick(), machine.deadline())
+
+
+class TestInterruption:
+    def test_voice_over_the_bot_holds_playout_at_once(self) -> None:
+        assert [ev.HoldPlayout(), ev.OpenEar()] == speaking().feed(ev.VoiceStarted(), 5000)
+
+    def test_a_cough_resumes_where_it_was_held(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(), 5000)
+        machine.feed(ev.VoiceStopped(5150), 5300)
+
+        assert [ev.CloseEar(), ev.ResumePlayout()] == machine.feed(ev.WordsHeard("", final=True, real=False), 5350)
+        assert State.SPEAKING is machine.state
+
+    def test_a_backchannel_resumes_too(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(), 5000)
+        machine.feed(ev.VoiceStopped(5200), 5300)
+
+        assert ev.ResumePlayout() in machine.feed(ev.WordsHeard("uh-huh", final=True, real=False), 5350)
+
+    def test_real_words_take_the_floor_and_commit_what_was_heard(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(), 5000)
+
+        actions = machine.feed(ev.WordsHeard("no wait", final=False, real=True), 5200)
+
+        assert [ev.CancelReply(2), ev.DropPlayout(), ev.CommitHeard(2, complete=False)] == actions
+        assert State.HEARING is machine.state
+
+    def test_voice_that_lasts_takes_the_floor_without_words(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(), 5000)
+
+        assert ev.DropPlayout() in machine.feed(ev.Tick(), machine.deadline())
+
+    def test_a_notice_is_not_interrupted(self) -> None:
+        machine = speaking()
+
+        assert machine.feed(ev.VoiceStarted(may_interrupt=False), 5000) == []
+        assert State.SPEAKING is machine.state
+
+    def test_who_spoke_through_a_notice_is_heard_when_it_ends(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(may_interrupt=False), 5000)
+        machine.feed(ev.ReplyDone(2), 5100)
+
+        assert [ev.CommitHeard(2, complete=True), ev.OpenEar()] == machine.feed(ev.Drained(), 5500)
+
+    def test_a_key_cuts_speech_even_of_a_notice(self) -> None:
+        machine = speaking()
+
+        assert kinds(
+            machine.feed(ev.Key("1", complete=True), 5000)
+        ) == ["CancelReply", "DropPlayout", "CommitHeard", "StartReply"]
+
+    def test_a_goodbye_is_heard_to_its_end(self) -> None:
+        machine = speaking()
+        machine.feed(ev.ReplyDone(2, EndReason.BOT_HANGUP), 4100)
+
+        assert machine.feed(ev.VoiceStarted(), 4500) == []
+        assert [ev.CommitHeard(2, complete=True), ev.EndCall(EndReason.BOT_HANGUP)] == machine.feed(ev.Drained(), 6000)
+
+
+class TestTrouble:
+    def test_thinking_long_is_bridged_once(self) -> None:
+        machine = opened()
+        machine.feed(ev.Key("1", complete=True), 3000)
+
+        assert [ev.SayFixed("one_moment")] == machine.feed(ev.Tick(), machine.deadline())
+
+    def test_a_reply_that_never_comes_is_apologised_for(self) -> None:
+        machine = opened()
+        machine.feed(ev.Key("1", complete=True), 3000)
+        machine.feed(ev.Tick(), machine.deadline())
+
+        assert [ev.CancelReply(2), ev.SayFixed("sorry")] == machine.feed(ev.Tick(), machine.deadline())
+
+    def test_three_strikes_end_the_call_politely(self) -> None:
+        machine = opened()
+        for at_ms in (3000, 4000):
+            machine.feed(ev.Key("1", complete=True), at_ms)
+            machine.feed(ev.ReplyFailed(machine.turn, "llm"), at_ms)
+            machine.feed(ev.Drained(), at_ms + 500)
+        machine.feed(ev.Key("1", complete=True), 5000)
+
+        assert ev.SayFixed("trouble") in machine.feed(ev.ReplyFailed(machine.turn, "llm"), 5000)
+        assert ev.EndCall(EndReason.ENGINE_FAILED) in machine.feed(ev.Drained(), 8000)
+
+    def test_hours_of_hold_music_are_not_a_caller_speaking(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+
+        machine.feed(ev.Tick(), machine.deadline())
+
+        assert State.LISTENING is machine.state
+
+    def test_what_the_table_does_not_know_is_counted(self) -> None:
+        machine = opened()
+        machine.feed(ev.ReplyAudio(7), 3000)
+
+        assert dict(machine.ignored) == {"listening/ReplyAudio": 1}
+
+
+# --- properties -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """A call around the machine: a caller with a voice, a far end that plays audio, a clock."""
+
+    machine: TurnMachine = field(default_factory=lambda: TurnMachine(Timing()))
+    now: int = 0
+    voice: bool = False
+    audio_ms: int = 0
+    held: bool = False
+    notice: bool = False
+    open_turns: set[int] = field(default_factory=set)
+    ended: int = 0
+    seen: list[ev.Action] = field(default_factory=list)
+    log: list[tuple[ev.Event, int]] = field(default_factory=list)
+
+    def feed(self, event: ev.Event) -> None:
+        if self.ended:
+            return
+        self.log.append((event, self.now))
+        was_notice = self.notice and self.audio_ms > 0
+        for action in self.machine.feed(event, self.now):
+            self.act(action, by=event, was_notice=was_notice)
+
+    def act(self, action: ev.Action, by: ev.Event, was_notice: bool) -> None:
+        assert not self.ended, "an action after the clean-up"
+        self.seen.append(action)
+        match action:
+            case ev.StartReply(turn):
+                assert not self.open_turns, "a reply begins while another has not ended"
+                self.open_turns.add(turn)
+            case ev.CommitHeard(turn):
+                self.open_turns.remove(turn)  # KeyError: ended twice, or never begun
+            case ev.CancelReply(turn):
+                assert turn in self.open_turns, "a stale turn was cancelled"
+            case ev.HoldPlayout():
+                assert not was_notice, "a notice was held"
+                self.held = True
+            case ev.ResumePlayout():
+                self.held = False
+                if self.audio_ms == 0:
+                    self.feed(ev.Drained())
+            case ev.DropPlayout():
+                assert not was_notice or isinstance(by, ev.Key | ev.Gone | ev.Close | ev.Tick | ev.ReplyFailed), by
+                self.audio_ms, self.held, self.notice = 0, False, False
+            case ev.SayFixed():
+                self.audio_ms += 1500
+            case ev.EndCall():
+                self.ended += 1
+            case _:
+                pass
+
+    def pass_time(self, ms: int) -> None:
+        """Let the clock run as a session does: audio is played, deadlines fall due."""
+        until = self.now + ms
+        while self.now < until and not self.ended:
+            step = min(200, until - self.now, max(1, self.machine.deadline() - self.now))
+            self.now += step
+            if self.audio_ms and not self.held:
+                self.audio_ms = max(0, self.audio_ms - step)
+                self.feed(ev.Playing())
+                if self.audio_ms == 0:
+                    self.notice = False
+                    self.feed(ev.Drained())
+            if self.now >= self.machine.deadline():
+                self.feed(ev.Tick())
+            self.no_dead_air()
+
+    def no_dead_air(self) -> None:
+        if self.ended:
+            return
+        speaking = self.audio_ms > 0 and not self.held
+        armed = self.machine.deadline() <= self.now + MAX_WAIT_MS
+        assert self.voice or speaking or armed, f"dead air in {self.machine.state}"
+
+    def do(self, what: str, number: int) -> None:
+        turn = max(0, self.machine.turn - (number % 7 == 6))  # now and then a stale one
+        live = turn in self.open_turns
+        match what:
+            case "wait":
+                self.pass_time(number)
+            case "voice":
+                if not self.voice:
+                    self.voice = True
+                    self.feed(ev.VoiceStarted(may_interrupt=not (self.notice and self.audio_ms)))
+            case "hush":
+                if self.voice:
+                    self.voice = False
+                    self.feed(ev.VoiceStopped(max(0, self.now - number % 300)))
+            case "words":
+                text = "" if number % 3 == 0 else "some words"
+                self.feed(ev.WordsHeard(text, number % 2 == 0, number % 5 > 0, number % 4 > 0))
+            case "audio":
+                if live:
+                    if self.audio_ms == 0:  # what plays now; a notice further back has not begun
+                        self.notice = number % 5 == 0
+                    self.audio_ms += number
+                    self.feed(ev.ReplyAudio(turn))
+            case "done":
+                self.feed(ev.ReplyDone(turn, EndReason.BOT_HANGUP if number % 9 == 0 else None))
+                if live and not self.audio_ms and not self.held:
+                    self.feed(ev.Drained())
+            case "fail":
+                self.feed(ev.ReplyFailed(turn, "llm"))
+            case "tool":
+                self.feed(ev.ToolStarted(turn))
+            case "key":
+                self.feed(ev.Key(str(number % 10), number % 2 == 0))
+            case "close":
+                self.feed(ev.Close(EndReason.DRAINED, "goodbye"))
+            case "back":
+                self.machine.feed(ev.Playing(), self.now - number)  # a clock that ran backwards
+        self.no_dead_air()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["wait", "wait", "wait", "voice", "hush", "words", "audio", "done", "fail", "tool", "key", "back"]
+        )
+        | st.sampled_from(["close", "voice", "hush", "words"]),
+        st.integers(0, 9000),
+    ),
+    max_size=60,
+)
+
+
+def live(steps: list[tuple[str, int]]) -> World:
+    world = World()
+    world.feed(ev.Answered())
+    for what, number in steps:
+        world.do(what, number)
+    return world
+
+
+@given(STEPS)
+@settings(max_examples=400, deadline=None)
+def test_there_is_no_dead_air_and_every_reply_ends_once(steps: list[tuple[str, int]]) -> None:
+    live(steps)  # the world asserts at every step
+
+
+@given(STEPS)
+@settings(max_examples=200, deadline=None)
+def test_a_hang_up_from_anywhere_ends_the_call_with_one_clean_up(steps: list[tuple[str, int]]) -> None:
+    world = live(steps)
+
+    world.feed(ev.Gone(EndReason.CALLER_HANGUP))
+    world.feed(ev.Gone(EndReason.CALLER_HANGUP))
+
+    assert State.ENDED is world.machine.state
+    assert world.ended == 1
+    assert set() == world.open_turns
+
+
+@given(STEPS)
+@settings(max_examples=200, deadline=None)
+def test_the_same_events_give_the_same_actions(steps: list[tuple[str, int]]) -> None:
+    world = live([s for s in steps if s[0] != "back"])
+    again = TurnMachine(Timing())
+
+    actions = [a for event, at_ms in world.log for a in again.feed(event, at_ms)]
+
+    assert sorted(map(repr, world.seen)) == sorted(map(repr, actions))

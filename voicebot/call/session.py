@@ -1,0 +1,431 @@
+"""One call: the turn machine's hands and ears.
+
+The session carries events to the machine and does what it answers; it decides nothing itself. One `TaskGroup`
+holds all that runs for the call: the loop over the line's events, the reply being made, the words being read.
+A 40 ms beat paces playout, watches deadlines and flushes the record; a frame costs no task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, assert_never
+
+from voicebot import log
+from voicebot.call.cascade import Cascade, Ending
+from voicebot.call.ear import Ear
+from voicebot.call.prompts import PromptCache
+from voicebot.call.recorder import Recorder
+from voicebot.call.tools import Toolbox
+from voicebot.carriers.base import RATE, Audio, Digit, HungUp, Line, LineEvent, Malformed, Played
+from voicebot.core import events as ev
+from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Silent, ToolCall, ToolDone
+from voicebot.core.dialplan import Dialplan
+from voicebot.core.endpoint import real, settled
+from voicebot.core.expect import Expectation, Mode
+from voicebot.core.playout import HeardAudio, Ledger
+from voicebot.core.timeline import EndReason, Record
+from voicebot.core.turns import State, Timing, TurnMachine
+from voicebot.core.words import Words
+from voicebot.engines.base import Asr, LlmSession, SpokenWord, Tts, Vad, VoiceStarted, VoiceStopped
+from voicebot.errors import PeerError
+
+BEAT_S = 0.04
+FLUSH_BEATS = 6
+QUEUED_MS = 10_000
+"""Unheard audio above which the responder waits."""
+MEDIA_LOST_S = 15.0
+"""No caller audio for this long: the stream is dead, whatever the socket says."""
+AFTER_GOODBYE_S = 0.3
+"""Between the last mark and the hang-up: the network behind the carrier holds a little more."""
+CLOSE_S = 5.0
+"""The line has this long to end after a hang-up."""
+_log = log.get("call")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a call is made of: warm engines, shared by all calls, and an agent of its own."""
+
+    vad: Vad
+    asr: Asr
+    voice: Tts
+    agent: LlmSession
+    prompts: PromptCache
+    toolbox: Toolbox
+
+
+class Session:
+    """`run` carries the call from answer to end, and returns why it ended."""
+
+    def __init__(
+        self,
+        line: Line,
+        dialplan: Dialplan,
+        parts: Parts,
+        folder: Path,
+        record: bool = True,
+        watch: Callable[[Record], None] | None = None,
+    ) -> None:
+        self.line, self.dialplan, self._parts = line, dialplan, parts
+        self.reason: EndReason | None = None
+        self.turns = 0
+        self.malformed: Counter[str] = Counter()
+        self.machine = TurnMachine(Timing(silence_ms=dialplan.limits.silence_s * 1000))
+        self.ledger = Ledger()
+        self._recorder = Recorder(folder, record, watch)
+        self._cascade = Cascade(parts.agent, parts.voice, parts.prompts, self._run_tool)
+        self._inbox: deque[ev.Event] = deque()
+        self._busy = False
+        self._words = Words("", final=True)
+        self._said: dict[int, str] = {}
+        self._ending: Ending | None = None
+        self._reply: asyncio.Task[None] | None = None
+        self._beats = 0
+        self._last_audio_s = 0.0
+        self._drained = True
+        self._closed = False
+        self._voice_end_ms = 0
+        self._keys = 0
+        self._spoke = 0  # the last turn that had audio
+
+    # --- life
+
+    async def run(self) -> EndReason:
+        """Until the line is gone. Whatever happens, the record is closed and a reason given."""
+        self._loop = asyncio.get_running_loop()
+        self._last_audio_s = self._started_s = self._loop.time()
+        try:
+            await self._live()
+        except TimeoutError:
+            _log.warning("line_did_not_close", call_id=self.line.info.call_id)
+        except ExceptionGroup as failed:
+            _log.error("call_failed", call_id=self.line.info.call_id, exc_info=failed.exceptions[0])
+            self.reason = self.reason or EndReason.ENGINE_FAILED
+            await self.line.hangup(self.reason)
+        finally:
+            self._closed = True
+            self.reason = self.reason or EndReason.CRASHED
+            seconds = round(self._clock() / 1000, 3)
+            self._note("call_ended", reason=self.reason.value, seconds=seconds, ignored=dict(self.machine.ignored))
+            self._recorder.close()
+        return self.reason
+
+    def open_record(self, **fields: Any) -> None:
+        """The first line of the timeline: what this call was made of."""
+        self._note("call_started", at_ms=0, **fields)
+
+    async def _live(self) -> None:
+        async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
+            self._ear = Ear(self._parts.vad, self._parts.asr, self._group, self._on_words)
+            self._loop.call_later(BEAT_S, self._beat)
+            self._feed(ev.Answered())
+            async for event in self.line.events():
+                self._on_line(event)
+            self._feed(ev.Gone(EndReason.MEDIA_LOST))  # a line's last event is HungUp; should it ever not be
+
+    def close(self, reason: EndReason, sentence: str = "goodbye") -> None:
+        """End the call politely: a fixed sentence, then hang up."""
+        self._feed(ev.Close(reason, sentence))
+
+    def _beat(self) -> None:
+        if self._closed:
+            return
+        self._loop.call_later(BEAT_S, self._beat)
+        self._beats += 1
+        now_s = self._loop.time()
+        self._heard(self.ledger.overdue(now_s * 1000))
+        self._pump()
+        self._tick()
+        if self._beats % FLUSH_BEATS == 0:
+            self._recorder.flush(self._clock() * RATE // 1000)
+        if now_s - self._last_audio_s > MEDIA_LOST_S and self.reason is None:
+            self._feed(ev.Gone(EndReason.MEDIA_LOST))
+        limit_s = self.dialplan.limits.max_call_s
+        if now_s - self._started_s > limit_s and self.machine.state not in (State.CLOSING, State.ENDED):
+            self.close(EndReason.BOT_HANGUP)
+
+    def _clock(self) -> int:
+        return self.line.clock_ms()
+
+    def _note(self, kind: str, at_ms: int | None = None, **fields: Any) -> None:
+        self._recorder.note(Record(self._clock() if at_ms is None else at_ms, kind, fields))
+
+    # --- in: from line and ear to the machine
+
+    def _on_line(self, event: LineEvent) -> None:
+        match event:
+            case Audio():
+                self._on_audio(event)
+            case Played(epoch, sample):
+                self._heard(self.ledger.acknowledge(epoch, sample))
+                self._pump()
+            case Digit(digit):
+                self._on_digit(digit)
+            case Malformed(reason):
+                self.malformed[reason] += 1
+                if self.malformed[reason] == 1:
+                    self._note("malformed", reason=reason, count=1)
+            case HungUp(reason):
+                self._feed(ev.Gone(EndReason(reason)))
+            case _:
+                assert_never(event)
+
+    def _on_audio(self, audio: Audio) -> None:
+        self._last_audio_s = self._loop.time()
+        self._recorder.caller(audio.pcm, audio.at)
+        for voice in self._ear.hear(audio):
+            at_ms = voice.at * 1000 // RATE
+            match voice:
+                case VoiceStarted():
+                    self._note("voice_started", at_ms=self._clock(), onset_ms=at_ms)
+                    self._feed(ev.VoiceStarted(self.ledger.interruptible()))
+                case VoiceStopped():
+                    self._note("voice_stopped", at_ms=self._clock(), end_ms=at_ms)
+                    self._voice_end_ms = at_ms
+                    self._feed(ev.VoiceStopped(at_ms))
+        self._tick()
+
+    def _on_digit(self, digit: str) -> None:
+        expectation = self._parts.agent.expectation
+        self._keys += 1
+        complete = digit == "#" or (expectation.keys > 0 and self._keys >= expectation.keys)
+        self._note("digits", digits="•" if expectation.secret else digit)
+        self._feed(ev.Key(digit, complete))
+
+    def _on_words(self, words: Words) -> None:
+        expectation = self._parts.agent.expectation
+        self._words = words
+        shown = "•••" if expectation.secret and words.text else words.text
+        self._note("words", text=shown, final=words.final, confidence=round(words.confidence, 3))
+        self._feed(ev.WordsHeard(words.text, words.final, settled(expectation, words.text), real(words)))
+
+    def _heard(self, heard: HeardAudio) -> None:
+        """Audio that the caller has heard now."""
+        if heard.pcm:
+            end = self._clock() * RATE // 1000
+            self._recorder.bot(heard.pcm, end)
+            for turn in heard.turns:
+                if turn:
+                    self._note("heard_from", at_ms=(end - len(heard.pcm) // 2) * 1000 // RATE, turn=turn)
+            self._feed(ev.Playing())
+        self._check_drained()
+
+    def _check_drained(self) -> None:
+        drained = self.ledger.empty and not self.ledger.held
+        if drained and not self._drained:
+            self._drained = True
+            self._feed(ev.Drained())
+
+    def _tick(self) -> None:
+        if self._clock() >= self.machine.deadline():
+            self._feed(ev.Tick())
+
+    def _feed(self, event: ev.Event) -> None:
+        """Feed the machine and do what it says; events that arise meanwhile wait their turn."""
+        self._inbox.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inbox:
+                before = self.machine.state
+                for action in self.machine.feed(self._inbox.popleft(), self._clock()):
+                    self._act(action)
+                if self.machine.state is not before:
+                    self._note("state", state=self.machine.state.value)
+        finally:
+            self._busy = False
+
+    # --- out: what the machine says
+
+    def _act(self, action: ev.Action) -> None:
+        match action:
+            case ev.StartReply():
+                self._start_reply(action)
+            case ev.CancelReply():
+                self._stop_reply()
+            case ev.HoldPlayout():
+                self._note("hold")
+                if self.ledger.hold():
+                    self.line.clear()
+            case ev.ResumePlayout():
+                self._note("resume")
+                self.ledger.resume()
+                self._pump()
+                self._check_drained()
+            case ev.DropPlayout():
+                if not self.ledger.held and self.ledger.sent > self.ledger.heard:
+                    self.line.clear()
+                self.ledger.drop()
+            case ev.OpenEar():
+                self._ear.open(self._parts.agent.expectation)
+            case ev.FinishEar():
+                self._ear.finish()
+            case ev.CloseEar():
+                self._ear.close()
+            case ev.SayFixed(sentence):
+                self._say_fixed(sentence)
+            case ev.CommitHeard(turn, complete):
+                self._commit(turn, complete)
+            case ev.EndCall(reason):
+                self._end(reason)
+            case _:
+                assert_never(action)
+
+    def _start_reply(self, start: ev.StartReply) -> None:
+        self._said[start.turn] = ""
+        self._ending = None
+        self._keys = 0
+        if start.input in (ev.Input.SPOKEN, ev.Input.KEYED):
+            self.turns += 1
+        turn = self._caller_turn(start)
+        self._note("reply_started", turn=start.turn)
+        self._reply = self._group.create_task(self._answer(start.turn, turn))
+
+    def _caller_turn(self, start: ev.StartReply) -> CallerTurn:
+        secret = self._parts.agent.expectation.secret if start.input is not ev.Input.OPENING else False
+        match start.input:
+            case ev.Input.OPENING:
+                return Opening()
+            case ev.Input.SPOKEN:
+                words = self._words if self._words.text == start.text else Words(start.text, final=True)
+                onset_ms = self._ear.onset * 1000 // RATE
+                self._note(
+                    "turn",
+                    turn=start.turn,
+                    text="•••" if secret else start.text,
+                    confidence=round(words.confidence, 3),
+                    start_ms=onset_ms,
+                    end_ms=self._voice_end_ms,
+                )
+                return Heard(words, onset_ms, self._voice_end_ms)
+            case ev.Input.KEYED:
+                self._note("turn", turn=start.turn, text="", digits="•" if secret else start.text,
+                           confidence=1.0, start_ms=self._clock(), end_ms=self._clock())  # fmt: skip
+                return Pressed(start.text.rstrip("#") or "#")
+            case ev.Input.SILENCE:
+                self._note("silence", count=start.count)
+                return Silent(start.count)
+            case _:
+                assert_never(start.input)
+
+    async def _answer(self, turn: int, input: CallerTurn) -> None:
+        try:
+            ending = await self._cascade.reply(input, _Mouth(self, turn))
+        except PeerError as error:
+            _log.warning("reply_failed", call_id=self.line.info.call_id, error=str(error))
+            self._note("engine", stage="reply", name="cascade", fault=str(error))
+            self._feed(ev.ReplyFailed(turn, "reply"))
+            return
+        self._expect(self._parts.agent.expectation)
+        self._ending = ending
+        reason = None if ending is None else EndReason.TRANSFER if ending.transfer_to else EndReason.BOT_HANGUP
+        self._feed(ev.ReplyDone(turn, reason))
+        self._check_drained()
+
+    def _expect(self, expectation: Expectation) -> None:
+        """What comes next decides how long a pause may be."""
+        pause_ms = max(expectation.pause_ms, 1500) if expectation.mode is Mode.FREE else expectation.pause_ms
+        self.machine.timing = replace(self.machine.timing, quick_ms=expectation.quick_ms, pause_ms=pause_ms)
+
+    def _stop_reply(self) -> None:
+        if self._reply and not self._reply.done():
+            self._reply.cancel()
+        self._reply = None
+
+    async def _run_tool(self, call: ToolCall) -> ToolDone:
+        acts = self._parts.toolbox.acts(call.name)
+        self._note("tool", name=call.name, args=dict(call.args), started=True)
+        if acts:
+            self._feed(ev.ToolStarted(self.machine.turn))
+        started = self._loop.time()
+        work = self._group.create_task(self._parts.toolbox.run(call))
+        done = await asyncio.shield(work) if acts else await work
+        seconds = round(self._loop.time() - started, 3)
+        self._note("tool", name=call.name, ok=done.ok, seconds=seconds, result=dict(done.result))
+        return done
+
+    def _play(self, turn: int, pcm: bytes, words: tuple[SpokenWord, ...], interruptible: bool) -> None:
+        first = turn > self._spoke and bool(pcm)
+        self.ledger.queue(turn, pcm, ((w.at, w.text) for w in words), interruptible)
+        if pcm:
+            self._drained = False
+        if first:
+            self._spoke = turn
+            self._note("reply_audio", turn=turn)
+            self._feed(ev.ReplyAudio(turn))
+        self._pump()
+
+    def _say_fixed(self, name: str) -> None:
+        text = self.dialplan.sentences.named(name)
+        prompt = self._parts.prompts.get(self._parts.voice.voice_id, text)
+        if prompt is None:
+            _log.error("fixed_sentence_missing", sentence=name)
+            self._check_drained()
+            return
+        self._note("fixed", sentence=name, text=text)
+        self._play(0, prompt.pcm, prompt.words, True)
+
+    def _pump(self) -> None:
+        """Keep the far end about 200 ms ahead."""
+        if self._closed:
+            return
+        for chunk in self.ledger.due(self._loop.time() * 1000):
+            try:
+                self.line.send(chunk.pcm, chunk.epoch, chunk.sample)
+            except PeerError as error:
+                _log.warning("send_failed", call_id=self.line.info.call_id, error=str(error))
+                self._feed(ev.Gone(EndReason.MEDIA_LOST))
+                return
+
+    def _commit(self, turn: int, complete: bool) -> None:
+        heard, said = self.ledger.heard_text(turn), self._said.pop(turn, "")
+        self.ledger.forget(turn)
+        self._parts.agent.committed(heard, complete)
+        self._note("said", turn=turn, text=said, heard=heard, complete=complete)
+
+    def _end(self, reason: EndReason) -> None:
+        self.reason = reason
+        self._stop_reply()
+        self._scope.reschedule(self._loop.time() + CLOSE_S)
+        self._group.create_task(self._leave(reason))
+
+    async def _leave(self, reason: EndReason) -> None:
+        """Let the line go the way the call ended."""
+        if reason in (EndReason.CALLER_HANGUP, EndReason.MEDIA_LOST):
+            return
+        await asyncio.sleep(AFTER_GOODBYE_S)
+        destination = self._ending.transfer_to if self._ending and reason is EndReason.TRANSFER else ""
+        if destination:
+            try:
+                await self.line.transfer(self.dialplan.transfers[destination].to)
+                self._note("transfer", to=destination, ok=True)
+                return
+            except PeerError as error:
+                _log.warning("transfer_failed", call_id=self.line.info.call_id, error=str(error))
+                self._note("transfer", to=destination, ok=False)
+                self.reason = EndReason.ENGINE_FAILED
+        await self.line.hangup(self.reason or reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mouth:
+    """One reply's way to the line."""
+
+    session: Session
+    turn: int
+
+    def say(self, text: str) -> None:
+        if self.turn in self.session._said:
+            self.session._said[self.turn] += text
+
+    def play(self, pcm: bytes, words: tuple[SpokenWord, ...], interruptible: bool) -> None:
+        self.session._play(self.turn, pcm, words, interruptible)
+
+    async def room(self) -> None:
+        while self.session.ledger.unheard_ms() > QUEUED_MS:
+            await asyncio.sleep(0.1)

@@ -1,0 +1,42 @@
+"""The command line: `voicebot …`. Each group lives in `voicebot/commands/`, and loads only when it is used."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from voicebot import __version__
+from voicebot.commands import call, calls, dialplan, doctor, measure, serve, settings, twilio
+from voicebot.errors import VoicebotError
+
+app = typer.Typer(
+    help="A telephone voicebot service: Twilio, a browser or a recording in; a conversation out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(serve.serve)
+app.command()(call.call)
+app.add_typer(calls.app, name="calls", help="The calls that were taken.")
+app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans.")
+app.add_typer(twilio.app, name="twilio", help="Point Twilio numbers here.")
+app.add_typer(measure.app, name="measure", help="How well it hears, on recordings.")
+app.command()(doctor.doctor)
+app.command(name="settings")(settings.settings)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Entry point: what went wrong is one sentence, not a traceback."""
+    try:
+        app()
+    except VoicebotError as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {error}", soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,75 @@
+"""`voicebot call FILE…`: recordings are the caller, the service answers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from voicebot import log
+from voicebot.call.runtime import Runtime, new_call_id
+from voicebot.carriers.base import CallInfo
+from voicebot.carriers.wavline import WavLine, read
+from voicebot.config import Settings
+from voicebot.core.timeline import EndReason, Record
+from voicebot.errors import UsageError
+
+
+def call(
+    files: Annotated[list[Path], typer.Argument(help="WAV or FLAC; each is one thing the caller says.")],
+    dialplan: Annotated[str, typer.Option(help="Name of the dialplan that answers.")] = "frontdesk",
+    pace: Annotated[
+        str, typer.Option(help="turns: each file waits until the bot has finished; recorded: straight through.")
+    ] = "turns",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the call's folder only.")] = False,
+) -> None:
+    """Play recordings as the caller and show what happens; writes recording and timeline."""
+    if pace not in ("turns", "recorded"):
+        raise UsageError(f"There is no pace {pace!r}. Use turns or recorded.")
+    log.configure(level="warning")
+    settings = Settings()
+    utterances = [read(file) for file in files]
+    console = Console(stderr=quiet)
+    folder = asyncio.run(_call(settings, utterances, dialplan, pace, console))
+    print(folder)
+
+
+async def _call(settings: Settings, utterances: list[bytes], name: str, pace: str, console: Console) -> Path:
+    runtime = Runtime(settings)
+    with console.status("Starting the engines…"):
+        await runtime.start()
+    try:
+        plan = runtime.choose("", "", name)
+        if plan is None:
+            raise UsageError(f"There is no dialplan {name!r}. Use one of: {', '.join(runtime.dialplans)}.")
+        line = WavLine(CallInfo(new_call_id(), "wavline", "recording", name), utterances, pace)
+        reason = await runtime.run_call(line, plan, lambda record: _show(record, console))
+        if reason is EndReason.TRANSFER:
+            console.print(f"[dim]         would be connected to {line.transferred_to}[/]")
+        return settings.data_dir / "calls" / line.info.call_id
+    finally:
+        await runtime.close()
+
+
+def _show(record: Record, console: Console) -> None:
+    fields, at = record.fields, f"[dim]{record.ms / 1000:7.2f}[/] "
+    match record.kind:
+        case "turn":
+            said = fields["text"] or fields.get("digits") or "[dim](not understood)[/]"
+            console.print(f"{at}[bold cyan]caller[/]  {said}  [dim]{fields['confidence']:.2f}[/]")
+        case "said" if fields["heard"] or fields["text"]:
+            cut = "" if fields["complete"] else " [yellow]— cut off[/]"
+            console.print(f"{at}[bold green]bot[/]     {fields['heard']}{cut}")
+        case "silence":
+            console.print(f"{at}[dim]silence[/]")
+        case "tool" if "ok" in fields:
+            console.print(f"{at}[magenta]tool[/]    {fields['name']} {'✓' if fields['ok'] else '✗'}")
+        case "engine":
+            console.print(f"{at}[red]engine[/]  {fields['fault']}")
+        case "call_ended":
+            console.print(f"{at}[bold]ended[/]   {fields['reason']}, {fields['seconds']:.1f} s")
+        case _:
+            pass

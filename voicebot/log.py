@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ import structlog
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def mask_personal(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+def mask_personal(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace the value of every `pii_` key by its length."""
     for key in event:
         if key.startswith("pii_"):
@@ -43,5 +44,5 @@ def configure(format: str = "auto", level: str = "info") -> None:
 
 
 def get(name: str) -> Any:
-    """A logger whose events carry `logger=name`."""
-    return structlog.get_logger(logger=name)
+    """A logger whose events carry `source=name`."""
+    return structlog.get_logger(source=name)

@@ -1,0 +1,271 @@
+"""pocketsphinx as a streaming recogniser, bound to what the dialplan expects.
+
+An open expectation becomes a trigram of sentences sampled from its phrases, a closed one a JSGF grammar, and a
+free one (a message after the tone) is not decoded at all. Models are built by `prepare` in a process of their
+own and kept in `cache_dir`. Decoding happens while the caller speaks, in worker processes
+(`pocketsphinx_worker`), because pocketsphinx keeps the GIL; this side is callbacks on two kinds of socket events
+and holds no task. A worker that dies or hangs is replaced, and what it was listening to ends empty.
+
+Options (`engines.options.pocketsphinx` of a dialplan): `pronounce` {word: "P R AH N"}, `decoders` (utterances at
+once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `tuning` (fields of `Tuning`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import itertools
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from voicebot import log
+from voicebot.core.expect import Expectation, Mode
+from voicebot.core.words import Words
+from voicebot.engines.base import EngineConfig
+from voicebot.engines.pocketsphinx_model import Model, model_of, to_json
+from voicebot.engines.pocketsphinx_process import Process
+from voicebot.engines.pocketsphinx_worker import Kind, Message, words_from_json
+from voicebot.errors import PeerError, UsageError
+
+START_S = 20.0
+"""Deadline for a worker to say that it is ready."""
+BUILD_S = 120.0
+"""Deadline for building the models of a dialplan."""
+HUNG_S = 3.0
+"""A worker that owes a result and says nothing for this long is killed."""
+FINAL_S = 10.0
+"""A result that is not there after this is empty, however busy the worker."""
+BACKLOG_S = 30
+"""Audio of one utterance that may wait to be decoded; what comes beyond is dropped and counted."""
+MESSAGE_MS = 60
+"""Audio is sent in pieces of this length."""
+
+EMPTY = Words("", final=True, confidence=0.0)
+_log = log.get("asr_pocketsphinx")
+
+
+def check() -> str | None:
+    """None when it can run here, else what it needs."""
+    if importlib.util.find_spec("pocketsphinx") is None:
+        return "The package pocketsphinx is not installed: pip install pocketsphinx."
+    return None
+
+
+def create(config: EngineConfig) -> PocketsphinxAsr:
+    """`UsageError` for a language other than English: the acoustic model in the wheel is American."""
+    if config.language.partition("-")[0].lower() != "en":
+        raise UsageError(f"pocketsphinx understands English only, not {config.language}. Choose another asr engine.")
+    return PocketsphinxAsr(config)
+
+
+class PocketsphinxAsr:
+    def __init__(self, config: EngineConfig) -> None:
+        options = config.options
+        self.rate = int(options.get("rate", 8000))
+        if self.rate not in (8000, 16000):
+            raise UsageError(f"pocketsphinx takes a rate of 8000 or 16000, not {self.rate}.")
+        self.audio_lost_bytes = 0
+        self._config = config
+        self._pronounce = {str(w).lower(): str(p) for w, p in dict(options.get("pronounce", {})).items()}
+        self._folder = config.cache_dir
+        self._temporary = ""
+        self._models: dict[Expectation, Model] = {}
+        self._workers: list[Process] = []
+        self._numbers = itertools.count(1)
+
+    async def start(self) -> None:
+        """`PeerError` when a worker is not ready in time."""
+        if not self._folder:
+            self._folder = self._temporary = tempfile.mkdtemp(prefix="voicebot-asr-")
+        settings = {
+            "rate": self.rate,
+            "decoders": int(self._config.options.get("decoders", 8)),
+            "folder": self._folder,
+            "tuning": dict(self._config.options.get("tuning", {})),
+        }
+        hello = json.dumps(settings).encode()
+        self._workers = [Process(hello, self._greet) for _ in range(max(1, self._config.workers))]
+        try:
+            async with asyncio.timeout(START_S):
+                for worker in self._workers:
+                    await worker.ready.wait()
+        except TimeoutError:
+            await self.close()
+            raise PeerError("The recogniser's process did not start.", retryable=True) from None
+
+    def _greet(self, worker: Process) -> None:
+        """A new process: tell it what was prepared."""
+        for model in dict.fromkeys(self._models.values()):
+            worker.load(model)
+
+    async def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._folder = self._temporary = ""
+
+    async def prepare(self, expectations: Sequence[Expectation]) -> None:
+        """Build what is not cached. `UsageError` for phrases or pronunciations that cannot be read."""
+        wanted = {e: self._model(e) for e in expectations if e.mode is not Mode.FREE and e.phrases}
+        missing = {model.key: e for e, model in wanted.items() if not model.built()}
+        if missing:
+            await self._build(list(missing.values()))
+        self._models |= wanted
+        for model in dict.fromkeys(wanted.values()):
+            for worker in self._workers:
+                worker.load(model)
+
+    def _model(self, expectation: Expectation) -> Model:
+        words = self._pronounce
+        return self._models.get(expectation) or model_of(expectation, words, self._folder)
+
+    async def _build(self, expectations: Sequence[Expectation]) -> None:
+        lines = b"".join(to_json(each, self._pronounce) + b"\n" for each in expectations)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "voicebot.engines.pocketsphinx_model", str(Path(self._folder))),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(BUILD_S):
+                _, said = await process.communicate(lines)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            raise
+        if process.returncode:
+            why = said.decode(errors="replace").strip().splitlines()
+            raise UsageError(f"The recogniser cannot use the dialplan's phrases: {why[-1] if why else '?'}")
+
+    def open(self, expectation: Expectation) -> Session:
+        if expectation.mode is Mode.FREE or not expectation.phrases or not self._workers:
+            return Session(0, None, self.rate, self._lost)
+        worker = min(self._workers, key=lambda each: each.utterances)
+        model = self._models.get(expectation)
+        if model is None:
+            _log.warning("expectation_not_prepared", expectation=expectation.name)
+            model = self._models[expectation] = self._model(expectation)
+        if model.key not in worker.loaded:
+            worker.build(model, to_json(expectation, self._pronounce))
+        session = Session(next(self._numbers), worker, self.rate, self._lost)
+        worker.open(session.number, model, session.take)
+        return session
+
+    def _lost(self, count: int) -> None:
+        self.audio_lost_bytes += count
+
+
+class Session:
+    """One utterance. The newest partial replaces one that was not read yet."""
+
+    def __init__(self, number: int, worker: Process | None, rate: int, lost: Callable[[int], None]) -> None:
+        self.number = number
+        self._worker, self._rate, self._lost = worker, rate, lost
+        self._loop = asyncio.get_running_loop()
+        self._batch = bytearray()
+        self._sent = self._decoded = 0
+        self._partial: Words | None = None
+        self._final: Words | None = None
+        self._news = asyncio.Event()
+        self._finished = self._cancelled = False
+        self._due_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def push(self, pcm: bytes) -> None:
+        if self._worker is None or self._finished or self._final or self._cancelled:
+            return
+        waiting = self._sent - self._decoded + len(self._batch)
+        if waiting + len(pcm) > BACKLOG_S * self._rate * 2:
+            self._lost(len(pcm))
+            return
+        self._batch += pcm
+        if len(self._batch) >= MESSAGE_MS * self._rate // 1000 * 2:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._worker and self._batch:
+            self._worker.send(Kind.AUDIO, self.number, bytes(self._batch))
+            self._sent += len(self._batch)
+            self._batch.clear()
+
+    def finish(self) -> None:
+        if self._finished or self._cancelled:
+            return
+        self._finished = True
+        if self._worker is None:
+            self._end(EMPTY)
+        elif self._final is not None:
+            self._news.set()
+        else:
+            self._flush()
+            self._worker.send(Kind.FINISH, self.number, b"")
+            self._due_at = self._loop.time() + FINAL_S
+            self._timer = self._loop.call_later(HUNG_S, self._overdue)
+
+    def _overdue(self) -> None:
+        """No result yet. A worker that said something meanwhile is only busy."""
+        if self._worker is None or self._final is not None:
+            return
+        quiet = self._loop.time() - self._worker.heard_at
+        if quiet >= HUNG_S:
+            self._worker.kill("no result")
+        elif self._loop.time() >= self._due_at:
+            _log.error("result_late", utterance=self.number)
+            self._worker.cancel(self.number)
+            self._end(EMPTY)
+        else:
+            self._timer = self._loop.call_later(HUNG_S - quiet, self._overdue)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._worker:
+            self._worker.cancel(self.number)
+        self._stop_timer()
+        self._news.set()
+
+    def take(self, message: Message | None) -> None:
+        """From the worker: progress, words, or None when it was lost."""
+        match message:
+            case None:
+                self._end(EMPTY)
+            case Message(Kind.AUDIO, _, payload):
+                self._decoded = int(payload)
+            case Message(Kind.PARTIAL, _, payload):
+                self._partial = words_from_json(payload)
+                self._news.set()
+            case Message(Kind.FINAL, _, payload):
+                self._end(words_from_json(payload))
+
+    def _end(self, final: Words) -> None:
+        if self._final is None:
+            self._final = final
+            self._stop_timer()
+            self._news.set()
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    async def words(self) -> AsyncIterator[Words]:
+        """Partials, then one final after `finish`. A lost worker's final is empty; it waits for `finish` too."""
+        while not self._cancelled:
+            await self._news.wait()
+            self._news.clear()
+            if self._cancelled:
+                return
+            partial, self._partial = self._partial, None
+            if self._final is not None and self._finished:
+                yield self._final
+                return
+            if partial is not None:
+                yield partial

@@ -1,62 +1,225 @@
 """The dialplan: which calls it takes, who answers, what may be said, what to do when something fails.
 
 YAML in, frozen pydantic models out; published as JSON Schema. Reading files is the caller's business:
-`parse(text, file)` is pure.
+`parse(text, file)` is pure. The models are in `core.plan`, the checks in `core.dialplan_check`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ValidationError
+
+from voicebot.core import hours, plan
+from voicebot.core.dialplan_check import check, did_you_mean
+from voicebot.core.dialplan_text import Source, read
+from voicebot.core.expectations import expectations
+from voicebot.core.plan import (
+    Dialplan,
+    Engines,
+    HttpTool,
+    Limits,
+    Model,
+    NoteTool,
+    Persona,
+    Sentences,
+    Takes,
+    Term,
+    Transfer,
+)
+from voicebot.core.sentences import fixed_sentences
+from voicebot.errors import DialplanError
+
+__all__ = [
+    "Dialplan",
+    "DialplanFaults",
+    "Engines",
+    "HttpTool",
+    "Limits",
+    "Model",
+    "NoteTool",
+    "Persona",
+    "Sentences",
+    "Takes",
+    "Term",
+    "Transfer",
+    "choose",
+    "expectations",
+    "fixed_sentences",
+    "json_schema",
+    "parse",
+]
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class DialplanFaults(DialplanError):
+    """Every fault of one dialplan, in `faults`, by line; its own text is all of them, a line each."""
+
+    def __init__(self, faults: Iterable[DialplanError]) -> None:
+        self.faults = tuple(sorted(faults, key=lambda fault: fault.line))
+        first = self.faults[0]
+        super().__init__(first.message, file=first.file, line=first.line, hint=first.hint)
+        self.args = ("\n".join(str(fault) for fault in self.faults),)
 
 
-class Takes(Model):
-    """Which calls this dialplan takes. All that are given must match; patterns may end in `*`."""
-
-    numbers: tuple[str, ...] = ()
-    """Called numbers (E.164) or SIP users."""
-    callers: tuple[str, ...] = ()
-    hours: tuple[str, ...] = ()
-    """`mon-fri 08:00-18:00`, in `timezone`; outside them another dialplan may take the call."""
-
-
-class Persona(Model):
-    name: str = ""
-    style: str = ""
-    """For a language model: how it speaks."""
-
-
-class Engines(Model):
-    responder: Literal["cascade", "native"] = "cascade"
-    asr: tuple[str, ...] = ("pocketsphinx",)
-    llm: tuple[str, ...] = ("openai", "scripted")
-    """In order; one that cannot run here (no key) is passed over, one that fails is replaced by the next."""
-    tts: tuple[str, ...] = ("espeak",)
-    voice: str = ""
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+def parse(text: str, file: str) -> Dialplan:
+    """The dialplan in `text`. `DialplanFaults` with every fault when there is one; `file` is for its messages."""
+    source = read(text, file)
+    if source.data is not None and not isinstance(source.data, dict):
+        source.fault(1, "A dialplan is a list of `key: value`.", "Begin with `name: …`.")
+        source.data = None
+    if source.data is None and not source.faults:
+        source.fault(1, "The file is empty.", "Begin with `name: …`.")
+    found: Dialplan | None = None
+    if source.data is not None:
+        try:
+            found = Dialplan.model_validate(source.data)
+        except ValidationError as error:
+            for each in error.errors(include_url=False, include_input=True):
+                _schema_fault(source, each)
+    if found is not None:
+        for fault in check(found):
+            source.fault(source.line(fault.path), fault.message, fault.hint)
+    if source.faults or found is None:
+        raise DialplanFaults(source.faults)
+    return found
 
 
-class Limits(Model):
-    max_call_s: int = Field(1800, ge=10, le=14400)
-    silence_s: int = Field(7, ge=2, le=8)
-    """Silence after a question before the bot asks again."""
-    reprompts: int = Field(2, ge=0, le=5)
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the dialplan, for editors that complete YAML."""
+    schema = Dialplan.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "voicebot dialplan"}
 
 
-class Sentences(Model):
-    """Fixed sentences, synthesised before the first call."""
+# --- faults of the schema --------------------------------------------------------------------------------------
 
-    one_moment: str = "One moment, please."
-    sorry: str = "I'm sorry, something went wrong on my side. Could you say that again?"
-    trouble: str = "I'm sorry, I am having trouble just now. Please call again later. Goodbye."
-    still_there: tuple[str, ...] = (
-        "Are you still there?",
-        "I can't hear you. Please say something, or press a key.",
-    )
-    goodbye: str = "Thank you for calling. Goodbye."
-    busy: str = "I'm sorry, all lines are busy. Please call again later."
+_WHERE: tuple[tuple[str, type[BaseModel]], ...] = (
+    (r"takes", plan.Takes),
+    (r"persona", plan.Persona),
+    (r"engines", plan.Engines),
+    (r"limits", plan.Limits),
+    (r"sentences", plan.Sentences),
+    (r"lexicon/[^/]+", plan.Term),
+    (r"tools/[^/]+/args/[^/]+", plan.Argument),
+    (r"transfers/[^/]+", plan.Transfer),
+    (r"nodes/[^/]+", plan.Node),
+    (r"nodes/[^/]+/intents/[^/]+", plan.Intent),
+    (r"nodes/[^/]+/collect/[^/]+", plan.Slot),
+    (r"", plan.Dialplan),
+)
+"""Where in a dialplan which model stands, for "did you mean"."""
+
+
+def _schema_fault(source: Source, error: Mapping[str, Any]) -> None:
+    path = _written(source, error["loc"])
+    kind, value = str(error["type"]), error.get("input")
+    key = path[-1] if path else "dialplan"
+    line = source.line(path)
+    match kind:
+        case "extra_forbidden":
+            known = _fields(error["loc"][:-1], path[:-1])
+            source.fault(line, f"Unknown key {key!r}.", did_you_mean(str(key), known))
+        case "missing":
+            missing = error["loc"][-1]
+            source.fault(line, f"{missing!r} is missing.", f"Add `{missing}: …`.")
+        case "union_tag_not_found" | "union_tag_invalid" if "do" in path or "then" in path or "else" in path:
+            words = list(value) if isinstance(value, Mapping) else [str(value)]
+            source.fault(line, f"{', '.join(words) or 'This'} is no action.", did_you_mean(words[0], plan.ACTIONS))
+        case "union_tag_not_found" | "union_tag_invalid":
+            source.fault(line, "A tool of no known kind.", "Write `kind: http` or `kind: note`.")
+        case "string_pattern_mismatch":
+            source.fault(line, f"{value!r} cannot be used for {key!r}.", _PATTERN_HINTS.get(str(key), _NAME_HINT))
+        case _:
+            message = str(error["msg"]).removeprefix("Value error, ")
+            source.fault(line, f"{key!r}: {message}, not {_short(value)}.", _HINTS.get(kind, "Look at the schema."))
+
+
+_NAME_HINT = "Use lower case letters, digits and _, beginning with a letter."
+_PATTERN_HINTS = {"language": "Write it like en-US.", "url": "Begin it with https:// or http://."}
+_HINTS = {
+    "string_type": "Put a text here, in quotes if need be.",
+    "tuple_type": "Write a list: `- one` under `- another`.",
+    "dict_type": "Write `key: value` lines here.",
+    "model_type": "Write `key: value` lines here.",
+    "bool_parsing": "Write true or false.",
+    "bool_type": "Write true or false.",
+    "int_parsing": "Write a whole number.",
+    "int_from_float": "Write a whole number.",
+    "int_type": "Write a whole number.",
+    "float_parsing": "Write a number.",
+    "literal_error": "Use one of those.",
+    "greater_than_equal": "Use a larger number.",
+    "less_than_equal": "Use a smaller number.",
+    "too_short": "Add one.",
+}
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _written(source: Source, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The part of pydantic's location that stands in the text: union tags and the like left out."""
+    path: tuple[str | int, ...] = ()
+    for step in loc:
+        if (*path, step) in source.lines:
+            path = (*path, step)
+    return path
+
+
+def _fields(loc: tuple[str | int, ...], path: tuple[str | int, ...]) -> list[str]:
+    """Keys that may stand at a place."""
+    for step in reversed(loc):
+        if step in plan.ACTIONS and any(part in path for part in ("do", "then", "else")):
+            return _names(plan.ACTIONS[str(step)])
+        if step in ("http", "note") and path[:1] == ("tools",):
+            return _names(plan.HttpTool if step == "http" else plan.NoteTool)
+    joined = "/".join(map(str, path))
+    for pattern, model in _WHERE:
+        if re.fullmatch(pattern, joined):
+            return _names(model)
+    return []
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+# --- which dialplan takes a call ---------------------------------------------------------------------------------
+
+
+def choose(dialplans: Iterable[Dialplan], called: str, caller: str, now: datetime) -> Dialplan | None:
+    """The dialplan whose `takes` fits best: longer number patterns before shorter, callers and hours break ties;
+    None when none fits. A dialplan that takes nothing in particular takes no call by itself. `now` is aware."""
+    fitting = [(rank, each) for each in dialplans if (rank := _rank(each, called, caller, now))]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _rank(each: Dialplan, called: str, caller: str, now: datetime) -> tuple[int, int, int] | None:
+    takes = each.takes
+    number, person = _fit(takes.numbers, called), _fit(takes.callers, caller)
+    in_hours = hours.is_open(takes.hours, now.astimezone(ZoneInfo(each.timezone)))
+    if number is None or person is None or not in_hours:
+        return None
+    rank = (number, person, int(bool(takes.hours)))
+    return rank if rank != (0, 0, 0) else None
+
+
+def _fit(patterns: Iterable[str], text: str) -> int | None:
+    """How closely the closest pattern fits: its length, exact ones above all; 0 with no patterns; None: none fits."""
+    patterns = tuple(patterns)
+    if not patterns:
+        return 0
+    return max(_scores(patterns, text), default=None)
+
+
+def _scores(patterns: Iterable[str], text: str) -> Iterator[int]:
+    for pattern in patterns:
+        if pattern.endswith("*") and text.startswith(pattern[:-1]):
+            yield len(pattern)
+        elif pattern == text:
+            yield 1000 + len(pattern)

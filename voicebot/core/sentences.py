@@ -1,0 +1,68 @@
+"""The sentences a dialplan says word for word: synthesised before the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from voicebot.core import manners, say
+from voicebot.core.plan import Action, Decide, Dialplan, HangUp, PutThrough, Say, TakeMessage
+from voicebot.core.say import opening_hours
+
+
+def constants(plan: Dialplan) -> dict[str, str]:
+    """Values that are the same on every call."""
+    return {"persona": plan.persona.name, "hours": opening_hours(plan.hours)}
+
+
+def fixed_sentences(plan: Dialplan) -> tuple[str, ...]:
+    """Everything said that has no slot in it, as the flow says it, each once."""
+    known = constants(plan)
+    found = (say.render(text, known) for text in _texts(plan) if say.slots_of(text) <= set(known))
+    return tuple(dict.fromkeys(text for text in found if text))
+
+
+def _texts(plan: Dialplan) -> Iterator[str]:
+    s = plan.sentences
+    yield from (s.one_moment, s.sorry, *s.still_there, s.goodbye, s.busy)
+    for node in plan.nodes.values():
+        yield from (*node.say, *node.reprompts, node.help, node.readback)
+        for spec in node.collect.values():
+            yield from (*spec.ask, *spec.reprompts, spec.help)
+        for actions in (node.do, *(intent.do for intent in node.intents.values())):
+            yield from _said(plan, actions)
+    if plan.operator:
+        yield from plan.transfers[plan.operator].say
+    yield from _manners(plan)
+
+
+def _said(plan: Dialplan, actions: tuple[Action, ...]) -> Iterator[str]:
+    for action in actions:
+        match action:
+            case Say(say=texts) | HangUp(hang_up=texts) | TakeMessage(take_message=texts):
+                yield from texts
+            case PutThrough(transfer=name) if name in plan.transfers:
+                yield from plan.transfers[name].say
+            case PutThrough():
+                for transfer in plan.transfers.values():
+                    yield from transfer.say
+            case Decide(then=then, otherwise=otherwise):
+                yield from _said(plan, then)
+                yield from _said(plan, otherwise)
+            case _:
+                pass
+
+
+_SAID = (
+    "not_caught explain_yes_no explain_digits general_help giving_up anything_wrong changed continue_entry "
+    "restarted message_taken tool_failed bad_key goodbye"
+).split()
+
+
+def _manners(plan: Dialplan) -> Iterator[str]:
+    own = manners.of(plan.language)
+    operator = ("offer_operator",) if plan.operator else ("no_operator",)
+    for field in fields(own):
+        if field.name in (*_SAID, *operator):
+            value = getattr(own, field.name)
+            yield from (value,) if isinstance(value, str) else value

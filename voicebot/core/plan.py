@@ -68,7 +68,8 @@ class Sentences(Model):
     """Fixed sentences, synthesised before the first call."""
 
     one_moment: str = "One moment, please."
-    sorry: str = "I'm sorry, something went wrong on my side."
+    sorry: str = "I'm sorry, something went wrong on my side. Could you say that again?"
+    trouble: str = "I'm sorry, I am having trouble just now. Please call again later. Goodbye."
     still_there: Says = (
         "Are you still there?",
         "I can't hear you. Please say something, or press a key.",

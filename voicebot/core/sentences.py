@@ -24,7 +24,7 @@ def fixed_sentences(plan: Dialplan) -> tuple[str, ...]:
 
 def _texts(plan: Dialplan) -> Iterator[str]:
     s = plan.sentences
-    yield from (s.one_moment, s.sorry, *s.still_there, s.goodbye, s.busy)
+    yield from (s.one_moment, s.sorry, s.trouble, *s.still_there, s.goodbye, s.busy)
     for node in plan.nodes.values():
         yield from (*node.say, *node.reprompts, node.help, node.readback)
         for spec in node.collect.values():
@@ -55,7 +55,7 @@ def _said(plan: Dialplan, actions: tuple[Action, ...]) -> Iterator[str]:
 
 _SAID = (
     "not_caught explain_yes_no explain_digits general_help giving_up anything_wrong changed continue_entry "
-    "restarted message_taken tool_failed bad_key goodbye"
+    "restarted message_taken tool_failed bad_key ask_year"
 ).split()
 
 

@@ -197,6 +197,8 @@ def _texts(plan: Dialplan, path: Path, texts: Iterable[str], slots: set[str]) ->
             yield Fault(where, f"{message}.", hint)
             continue
         for name in sorted(unknown):
+            if any(name.startswith(f"{tool}_") for tool in plan.tools):
+                continue  # what a tool answered
             yield Fault(where, f"There is no slot {{{name}}}.", did_you_mean(name, slots | set(SPECIAL)))
 
 

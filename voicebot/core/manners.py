@@ -9,16 +9,19 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Manners:
     yes: tuple[str, ...]
+    """Phrases, notation of `core.expect`; so are the next ones."""
     no: tuple[str, ...]
-    """Phrases, notation of `core.expect`."""
+    answers: tuple[str, str]
+    """One word each for yes and no."""
     help: tuple[str, ...]
     repeat: tuple[str, ...]
     restart: tuple[str, ...]
     operator: tuple[str, ...]
-    lead_ins: tuple[str, ...]
-    """How an answer begins."""
+    goodbye: tuple[str, ...]
     fillers: frozenset[str]
     """Words without meaning of their own."""
+    objections: frozenset[str]
+    """With the name of a slot: it is to be asked for again."""
 
     not_caught: tuple[str, ...]
     explain_yes_no: str
@@ -45,6 +48,7 @@ class Manners:
     message_taken: str
     tool_failed: str
     bad_key: str
+    ask_year: str
 
 
 ENGLISH = Manners(
@@ -65,6 +69,7 @@ ENGLISH = Manners(
         "[no] that isn't (right | correct | it)",
         "i don't think so",
     ),
+    answers=("yes", "no"),
     help=("help", "help me", "what can i (say | do)", "what are my options", "i need help", "i don't understand"),
     repeat=(
         "repeat",
@@ -85,11 +90,12 @@ ENGLISH = Manners(
         "the front desk | the receptionist | a real person)",
         "(real person | a human being | a person)",
     ),
-    lead_ins=("it's", "i'd like", "i want", "i'll have", "make it", "just", "um"),
+    goodbye=("(goodbye | good bye | bye | bye bye)", "hang up"),
     fillers=frozenset(
         "a an the uh um er erm hmm mm ah eh oh well so please thanks thank you just like ok okay hi hello hey "
         "really actually then now would could can i i'd i'll i'm me my to of for is it it's that that's and".split()
     ),
+    objections=frozenset(("wrong", "change", "incorrect", "different")),
     not_caught=(
         "Sorry, I didn't catch that.",
         "I'm sorry, I still didn't get that.",
@@ -113,6 +119,7 @@ ENGLISH = Manners(
     message_taken="Thank you, I've noted that.",
     tool_failed="I'm sorry, that didn't work just now.",
     bad_key="That key does nothing here.",
+    ask_year="And the year?",
 )
 
 MANNERS: dict[str, Manners] = {"en": ENGLISH}

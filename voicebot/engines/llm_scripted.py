@@ -1,0 +1,66 @@
+"""The scripted agent behind the engine contract: `core.flow` runs the dialplan, no model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from voicebot.core.dialogue import CallerTurn, LlmEvent
+from voicebot.core.dialplan import Dialplan
+from voicebot.core.expect import Expectation
+from voicebot.core.flow import Flow
+from voicebot.core.slots import Reader
+from voicebot.engines.base import AgentContext, EngineConfig
+
+MAX_READERS = 32
+"""Dialplans whose compiled types are kept."""
+
+
+def check() -> str | None:
+    """It always can run: it needs nothing but the dialplan."""
+    return None
+
+
+def create(config: EngineConfig) -> ScriptedAgent:
+    """`config` has nothing to say here: all of it is in the dialplan."""
+    return ScriptedAgent()
+
+
+class ScriptedAgent:
+    """Shared by all calls; a dialplan is compiled once for each of its contents."""
+
+    def __init__(self) -> None:
+        self._readers: dict[str, Reader] = {}
+
+    async def start(self) -> None:
+        """Nothing to warm up."""
+
+    async def close(self) -> None:
+        self._readers.clear()
+
+    def open(self, context: AgentContext) -> ScriptedSession:
+        plan: Dialplan = context.dialplan
+        reader = self._readers.get(plan.hash)
+        if reader is None:
+            while len(self._readers) >= MAX_READERS:
+                self._readers.pop(next(iter(self._readers)))
+            reader = self._readers[plan.hash] = Reader(plan)
+        return ScriptedSession(Flow(plan, datetime.fromisoformat(context.now_iso), context.caller, reader))
+
+
+class ScriptedSession:
+    """One call. A turn is answered at once and wholly; a reply that is cut short has still been decided."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    @property
+    def expectation(self) -> Expectation:
+        return self._flow.expectation
+
+    async def reply(self, turn: CallerTurn) -> AsyncIterator[LlmEvent]:
+        for event in self._flow.feed(turn).events:
+            yield event
+
+    def committed(self, text: str, complete: bool) -> None:
+        """A flow does not depend on how much of its sentence was heard: "repeat" says all of it again."""

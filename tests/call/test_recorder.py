@@ -80,7 +80,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(tmp_path: Path, monkeyp
     recorder.caller(bytes(16000), 8000)
     recorder.close()
 
-    assert ["recording stopped: No space left on device"] == [n.fields["text"] for n in notes]
+    assert [n.fields["text"] for n in notes] == ["recording stopped: No space left on device"]
 
 
 KILLED = """
@@ -104,7 +104,7 @@ time.sleep(30)
 def test_a_killed_process_loses_at_most_a_second_of_audio_and_no_turn(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE)
     assert process.stdout is not None
-    assert b"ready\n" == process.stdout.readline()
+    assert process.stdout.readline() == b"ready\n"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
@@ -114,8 +114,8 @@ def test_a_killed_process_loses_at_most_a_second_of_audio_and_no_turn(tmp_path: 
     assert 3.0 <= seconds <= 4.0, "four seconds were on the line"
     assert len(sound(tmp_path)) == seconds * 8000
     turns = [r.fields["turn"] for r in decode((tmp_path / "timeline.jsonl").read_bytes().splitlines())]
-    assert [0, 1, 2, 3] == turns
+    assert turns == [0, 1, 2, 3]
 
 
 def test_repairing_nothing_is_nothing(tmp_path: Path) -> None:
-    assert 0.0 == repair(tmp_path)
+    assert repair(tmp_path) == 0.0

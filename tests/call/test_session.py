@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.call.world import Toolbox, ToneTts, World, silence, tone
+from tests.call.world import ToneTts, Toolbox, World, silence, tone
 from tests.virtual_time import run
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Silent, Text, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan, parse
@@ -22,7 +22,7 @@ start: welcome
 nodes:
   welcome:
     say: Hello there.
-    do: [hang_up: {}]
+    do: hang_up
 """
 
 
@@ -34,6 +34,9 @@ def plan() -> Dialplan:
 @pytest.fixture
 def world(tmp_path: Path, plan: Dialplan) -> World:
     return World(tmp_path / "call", plan)
+
+
+HANG_UP = [Text("Bye."), ToolCall("1", "hang_up", {})]
 
 
 def echoing(turn: CallerTurn) -> list[LlmEvent]:
@@ -54,7 +57,7 @@ def test_the_caller_is_greeted_heard_answered_and_told_goodbye(world: World) -> 
 
     assert EndReason.BOT_HANGUP is session.reason
     assert [Opening, Heard, Silent] == [type(t) for t in world.agent.turns]
-    assert [("Hello there.", True), ("You said a large latte.", True), ("Goodbye then.", True)] == world.agent.heard
+    assert world.agent.heard == [("Hello there.", True), ("You said a large latte.", True), ("Goodbye then.", True)]
 
 
 def test_the_recogniser_hears_the_voice_with_some_audio_before_it(world: World) -> None:
@@ -72,7 +75,7 @@ def test_the_recording_holds_both_sides_where_they_were_heard(world: World) -> N
     run(world.call(tone(1000)))
 
     with wave.open(str(world.folder / "audio.wav")) as file:
-        assert (2, 2, 8000) == (file.getnchannels(), file.getsampwidth(), file.getframerate())
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000)
         sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
     loud = np.abs(sound.reshape(-1, 80, 2).max(axis=1)) > 1000  # 10 ms windows
     caller, bot = np.flatnonzero(loud[:, 0]), np.flatnonzero(loud[:, 1])
@@ -99,7 +102,7 @@ class TestInterruption:
     LONG = "one two three four five six seven eight nine ten."
 
     def brain(self, turn: CallerTurn) -> list[LlmEvent]:
-        return [Text(self.LONG)] if isinstance(turn, Opening) else [Text("Fine.")]
+        return [Text(self.LONG)] if isinstance(turn, Opening) else HANG_UP
 
     def test_real_words_cut_the_bot_and_it_remembers_what_was_heard(self, world: World) -> None:
         world.brain, world.texts, world.pace = self.brain, ("no wait a moment",), "recorded"
@@ -116,9 +119,9 @@ class TestInterruption:
 
         run(world.call(silence(1200) + tone(120)))
 
-        assert ("one two three four five six seven eight nine ten.", True) == world.agent.heard[0]
-        assert 1 == len(world.of("hold"))
-        assert 1 == len(world.of("resume"))
+        assert world.agent.heard[0] == ("one two three four five six seven eight nine ten.", True)
+        assert len(world.of("hold")) == 1
+        assert len(world.of("resume")) == 1
         with wave.open(str(world.folder / "audio.wav")) as file:
             sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
         bot = sound[: 8000 * 6, 1]
@@ -127,23 +130,23 @@ class TestInterruption:
 
     def test_a_notice_is_heard_to_its_end(self, world: World) -> None:
         world.brain = lambda turn: (
-            [Text("This call is recorded.", interruptible=False)] if isinstance(turn, Opening) else [Text("Fine.")]
+            [Text("This call is recorded.", interruptible=False)] if isinstance(turn, Opening) else HANG_UP
         )
         world.texts, world.pace = ("no wait",), "recorded"
 
         run(world.call(silence(300) + tone(1500)))
 
-        assert ("This call is recorded.", True) == world.agent.heard[0]
+        assert world.agent.heard[0] == ("This call is recorded.", True)
 
 
 class TestTrouble:
     def test_a_slow_agent_is_bridged(self, world: World) -> None:
-        world.brain = lambda turn: [3.0, Text("At last.")] if isinstance(turn, Opening) else [Text("Bye.")]
+        world.brain = lambda turn: [3.0, Text("At last.")] if isinstance(turn, Opening) else HANG_UP
 
         run(world.call())
 
-        assert ["one_moment"] == [r.fields["sentence"] for r in world.of("fixed")]
-        assert ("At last.", True) == world.agent.heard[0]
+        assert [r.fields["sentence"] for r in world.of("fixed")] == ["one_moment"]
+        assert world.agent.heard[0] == ("At last.", True)
 
     def test_a_silent_synthesiser_ends_in_an_apology_and_a_closed_call(self, world: World) -> None:
         world.tts = ToneTts(fails=True)
@@ -151,7 +154,7 @@ class TestTrouble:
         session = run(world.call())
 
         assert EndReason.ENGINE_FAILED is session.reason
-        assert ["sorry", "sorry", "trouble"] == [r.fields["sentence"] for r in world.of("fixed")]
+        assert [r.fields["sentence"] for r in world.of("fixed")] == ["sorry", "sorry", "trouble"]
 
     def test_an_agent_that_breaks_its_contract_costs_an_apology_not_the_call(self, world: World) -> None:
         def broken(turn: CallerTurn) -> list[LlmEvent]:
@@ -175,7 +178,7 @@ class TestTrouble:
         session = run(world.call())
 
         assert EndReason.ENGINE_FAILED is session.reason
-        assert "call_ended" == world.records[-1].kind
+        assert world.records[-1].kind == "call_ended"
 
     def test_a_call_that_lasts_too_long_is_closed_politely(self, world: World, plan: Dialplan) -> None:
         world.dialplan = plan.model_copy(update={"limits": plan.limits.model_copy(update={"max_call_s": 10})})
@@ -185,7 +188,7 @@ class TestTrouble:
         session = run(world.call(silence(60_000)))
 
         assert EndReason.BOT_HANGUP is session.reason
-        assert ["goodbye"] == [r.fields["sentence"] for r in world.of("fixed")]
+        assert [r.fields["sentence"] for r in world.of("fixed")] == ["goodbye"]
 
 
 class TestTools:
@@ -205,7 +208,7 @@ class TestTools:
 
         run(world.call(tone(900)))
 
-        assert ("Let me look. Done, book.", True) == world.agent.heard[1]
+        assert world.agent.heard[1] == ("Let me look. Done, book.", True)
 
     def test_a_tool_that_acts_runs_once_even_if_the_caller_goes_on_talking(self, world: World) -> None:
         world.brain, world.texts = self.brain, ("monday please", "and hurry")
@@ -214,5 +217,5 @@ class TestTools:
 
         run(world.call(silence(1500) + tone(900) + silence(1800) + tone(900)))
 
-        assert "book" == world.toolbox.ran[0]
+        assert world.toolbox.ran[0] == "book"
         assert len(world.toolbox.ran) <= 2, "once for each time the agent asked"

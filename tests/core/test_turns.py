@@ -120,6 +120,14 @@ class TestAStory:
 
         assert [ev.StartReply(2, ev.Input.SILENCE, count=1)] == machine.feed(ev.Tick(), machine.deadline())
 
+    def test_nobody_is_asked_for_ever(self) -> None:
+        machine = opened()
+        for turn in (2, 3, 4):
+            assert ev.StartReply(turn, ev.Input.SILENCE, count=turn - 1) in machine.feed(ev.Tick(), machine.deadline())
+            machine.feed(ev.ReplyDone(turn), machine.deadline() - 1)
+
+        assert [ev.SayFixed("goodbye")] == machine.feed(ev.Tick(), machine.deadline())
+
 
 class TestInterruption:
     def test_voice_over_the_bot_holds_playout_at_once(self) -> None:
@@ -171,9 +179,12 @@ class TestInterruption:
     def test_a_key_cuts_speech_even_of_a_notice(self) -> None:
         machine = speaking()
 
-        assert kinds(
-            machine.feed(ev.Key("1", complete=True), 5000)
-        ) == ["CancelReply", "DropPlayout", "CommitHeard", "StartReply"]
+        assert kinds(machine.feed(ev.Key("1", complete=True), 5000)) == [
+            "CancelReply",
+            "DropPlayout",
+            "CommitHeard",
+            "StartReply",
+        ]
 
     def test_a_goodbye_is_heard_to_its_end(self) -> None:
         machine = speaking()

@@ -120,7 +120,7 @@ class Runtime:
         tts: Tts = await self._engine("tts", names["tts"], self._config(plan, names["tts"], self.settings.tts_workers))
         await asyncio.gather(
             asr.prepare(dp.expectations(plan)),
-            self._prompts.prepare(tts, (*dp.fixed_sentences(plan), *plan.sentences.all())),
+            self._prompts.prepare(tts, dp.fixed_sentences(plan)),
         )
         return Stack(asr, llm, tts, names)
 
@@ -148,8 +148,6 @@ class Runtime:
                 "base_url": self.settings.openai_base_url,
                 "model": self.settings.openai_model,
             }
-        if name == "pocketsphinx":
-            options["pronounce"] = dp.pronunciations(plan)
         options |= plan.engines.options.get(name, {})
         cache = str(self.settings.data_dir / "cache" / name)
         return EngineConfig(plan.language, plan.engines.voice, options, cache, workers)

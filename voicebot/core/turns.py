@@ -94,6 +94,8 @@ class Timing:
     """Voice this long with words is cut in on politely."""
     keys_ms: int = 2000
     """Between keyed digits."""
+    silences: int = 4
+    """Silences in a row after which the call is closed, whatever the agent would still ask."""
     strikes: int = 3
     """Failed replies in a row before the call is closed."""
 
@@ -233,6 +235,8 @@ class TurnMachine:
 
     def _on_silence(self, _: Tick) -> list[Action]:
         self._silences += 1
+        if self._silences >= self.timing.silences:
+            return self._close(Close(EndReason.BOT_HANGUP, "goodbye"))
         return self._reply(Input.SILENCE, count=self._silences)
 
     def _on_pause(self, _: VoiceStopped) -> list[Action]:

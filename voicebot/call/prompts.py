@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import orjson
 
 from voicebot import log
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
+from voicebot.audio.resample import resample_whole
 from voicebot.core.playout import align
 from voicebot.engines.base import SpokenWord, Tts
 from voicebot.errors import PeerError
@@ -170,18 +170,10 @@ async def _synthesise(tts: Tts, text: str) -> Prompt:
         raise PeerError("The synthesiser took too long over a fixed sentence.", retryable=True) from None
     if not pcm:
         raise PeerError("The synthesiser gave no audio for a fixed sentence.", retryable=True)
-    audio = bytes(pcm) if rate == RATE else _resample(bytes(pcm), rate)
+    audio = resample_whole(bytes(pcm), rate, RATE)
     if not words:
         words = [SpokenWord(word, at * rate // RATE) for at, word in align(text, len(audio) // 2)]
     return Prompt(ulaw_encode(audio), tuple(SpokenWord(word.text, word.at * RATE // rate) for word in words))
-
-
-def _resample(pcm: bytes, rate: int) -> bytes:
-    """Nothing is live here: soxr's best quality."""
-    import soxr
-
-    resampled = soxr.resample(np.frombuffer(pcm, "<i2"), rate, RATE, quality="VHQ")
-    return np.asarray(resampled, "<i2").tobytes()
 
 
 async def _one(text: str) -> AsyncIterator[str]:

@@ -62,10 +62,12 @@ def pronounce(word: str) -> str:
 
 
 def _plain(word: str) -> str:
-    return "".join(_UNACCENTED.get(letter, letter) for letter in word.lower())
+    return word.lower().translate(_UNACCENTED)
 
 
-_UNACCENTED = dict(zip("àáâãäåçèéêëìíîïñòóôõöøùúûüý", "aaaaaaceeeeiiiinoooooouuuuy", strict=True)) | {"ß": "ss"}
+_UNACCENTED = str.maketrans("àáâãäåçèêëìíîïñòóôõöøùúûüý", "aaaaaaceeeiiiinoooooouuuuy", "") | str.maketrans(
+    {"é": "ay", "ß": "ss"}
+)
 
 
 def _piece(letters: str) -> list[str]:

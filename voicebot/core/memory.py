@@ -10,7 +10,7 @@ from typing import Any
 from voicebot.core import say
 from voicebot.core.hours import is_open, next_opening
 from voicebot.core.plan import Slot
-from voicebot.core.sentences import constants
+from voicebot.core.sentences import GREETINGS, constants
 from voicebot.core.slots import Reader
 
 
@@ -85,12 +85,11 @@ class Memory:
         return {**self._special(), **self._results, "caller": say.digits(self._caller) or self._caller, **slots}
 
     def _special(self) -> dict[str, str]:
-        part = "morning" if self._now.hour < 12 else "afternoon" if self._now.hour < 18 else "evening"
         opens = next_opening(self._reader.plan.hours, self._now)
         return {
             **self._constants,
             "today": say.day(self.today, self.today),
-            "greeting": f"Good {part}",
+            "greeting": GREETINGS[0 if self._now.hour < 12 else 1 if self._now.hour < 18 else 2],
             "opens": f"{say.day(opens.date(), self.today)} at {say.clock(opens.time())}" if opens else "",
         }
 
@@ -113,5 +112,7 @@ def spoken_value(spec: Slot, value: str, today: date) -> str:
             return say.clock(time.fromisoformat(value))
         case "letters":
             return say.spelled(value)
-        case _:
+        case "name" | "text":
             return value
+        case _:
+            return value.replace("_", " ")

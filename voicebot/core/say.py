@@ -99,6 +99,7 @@ def render(text: str, values: Mapping[str, str]) -> str:
     whole = "".join(_rendered(part, values) for part in template(text))
     whole = re.sub(r"\s+", " ", whole)
     whole = re.sub(r"\s+([,.;:!?])", r"\1", whole).strip(" ,;")
+    whole = re.sub(r"(?<!\.)\.\.(?!\.)", ".", whole)  # "…at eight a.m.."
     return _VOWEL_SOUND.sub(lambda m: m[1] + "n ", whole)
 
 

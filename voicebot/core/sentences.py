@@ -10,6 +10,9 @@ from voicebot.core.plan import Action, Decide, Dialplan, HangUp, PutThrough, Say
 from voicebot.core.say import opening_hours
 
 
+GREETINGS = ("Good morning", "Good afternoon", "Good evening")
+
+
 def constants(plan: Dialplan) -> dict[str, str]:
     """Values that are the same on every call."""
     return {"persona": plan.persona.name, "hours": opening_hours(plan.hours)}
@@ -18,8 +21,13 @@ def constants(plan: Dialplan) -> dict[str, str]:
 def fixed_sentences(plan: Dialplan) -> tuple[str, ...]:
     """Everything said that has no slot in it, as the flow says it, each once."""
     known = constants(plan)
-    found = (say.render(text, known) for text in _texts(plan) if say.slots_of(text) <= set(known))
-    return tuple(dict.fromkeys(text for text in found if text))
+    found: dict[str, None] = {}
+    for text in _texts(plan):
+        slots = say.slots_of(text)
+        if slots <= {*known, "greeting"}:
+            for greeting in GREETINGS if "greeting" in slots else ("",):
+                found[say.render(text, {**known, "greeting": greeting})] = None
+    return tuple(text for text in found if text)
 
 
 def _texts(plan: Dialplan) -> Iterator[str]:

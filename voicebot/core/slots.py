@@ -123,7 +123,13 @@ class Reader:
     def read(self, form: Form, words: Sequence[str], today: date, asked: str = "") -> Understood:
         """Everything `words` says about `form`; `asked` is the slot the question was about."""
         fixed = self.mended(words)
-        found = [r for name, spec in form.items() for r in self._all(name, spec, fixed, words, today, name == asked)]
+        drowned = _drowned(form[asked]) if asked in form else frozenset()
+        found = [
+            reading
+            for name, spec in form.items()
+            if name == asked or spec.type not in drowned
+            for reading in self._all(name, spec, fixed, words, today, name == asked)
+        ]
         order = {name: place for place, name in enumerate(form)}
         found.sort(key=lambda r: (r.start - r.end, r.slot != asked, order[r.slot], -r.start))
         taken: dict[int, Reading] = {}
@@ -250,6 +256,22 @@ class Reader:
             if known == value or (known is None and longest(node, words, 0, self.types) == len(words) > 0):
                 return True
         return False
+
+
+def _drowned(asked: Slot) -> frozenset[str]:
+    """Types that are not looked for while another is asked for: half a phone number is no time of day, and
+    "march third" after "when were you born?" is no day to come."""
+    match asked.type:
+        case "digits" | "phone" | "number":
+            return frozenset(("digits", "phone", "number", "date", "time"))
+        case "date" if asked.past:
+            return frozenset(("digits", "number", "date", "time"))
+        case "date":
+            return frozenset(("date",))
+        case "letters" | "name":
+            return frozenset(("letters", "name"))
+        case _:
+            return frozenset()
 
 
 def _slots(plan: Dialplan) -> dict[str, Slot]:

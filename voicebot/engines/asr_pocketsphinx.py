@@ -24,7 +24,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from voicebot import log
-from voicebot.core.expect import Expectation, Mode
+from voicebot.core.expect import NOTHING, Expectation, Mode
+from voicebot.core.grammar import matches
 from voicebot.core.words import Words
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.pocketsphinx_model import Model, model_of, to_json
@@ -45,6 +46,8 @@ BACKLOG_S = 30
 MESSAGE_MS = 60
 """Audio is sent in pieces of this length."""
 
+UNFIT = 0.4
+"""Most confidence for a closed result that is not a phrase, or was not the best hypothesis."""
 EMPTY = Words("", final=True, confidence=0.0)
 _log = log.get("asr_pocketsphinx")
 
@@ -75,7 +78,7 @@ class PocketsphinxAsr:
         self._folder = config.cache_dir
         self._temporary = ""
         self._models: dict[Expectation, Model] = {}
-        self._workers: list[Process] = []
+        self.workers: list[Process] = []
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
@@ -89,10 +92,10 @@ class PocketsphinxAsr:
             "tuning": dict(self._config.options.get("tuning", {})),
         }
         hello = json.dumps(settings).encode()
-        self._workers = [Process(hello, self._greet) for _ in range(max(1, self._config.workers))]
+        self.workers = [Process(hello, self._greet) for _ in range(max(1, self._config.workers))]
         try:
             async with asyncio.timeout(START_S):
-                for worker in self._workers:
+                for worker in self.workers:
                     await worker.ready.wait()
         except TimeoutError:
             await self.close()
@@ -104,9 +107,9 @@ class PocketsphinxAsr:
             worker.load(model)
 
     async def close(self) -> None:
-        for worker in self._workers:
+        for worker in self.workers:
             worker.close()
-        self._workers = []
+        self.workers = []
         if self._temporary:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._folder = self._temporary = ""
@@ -119,7 +122,7 @@ class PocketsphinxAsr:
             await self._build(list(missing.values()))
         self._models |= wanted
         for model in dict.fromkeys(wanted.values()):
-            for worker in self._workers:
+            for worker in self.workers:
                 worker.load(model)
 
     def _model(self, expectation: Expectation) -> Model:
@@ -147,16 +150,16 @@ class PocketsphinxAsr:
             raise UsageError(f"The recogniser cannot use the dialplan's phrases: {why[-1] if why else '?'}")
 
     def open(self, expectation: Expectation) -> Session:
-        if expectation.mode is Mode.FREE or not expectation.phrases or not self._workers:
+        if expectation.mode is Mode.FREE or not expectation.phrases or not self.workers:
             return Session(0, None, self.rate, self._lost)
-        worker = min(self._workers, key=lambda each: each.utterances)
+        worker = min(self.workers, key=lambda each: (not each.running, each.utterances))
         model = self._models.get(expectation)
         if model is None:
             _log.warning("expectation_not_prepared", expectation=expectation.name)
             model = self._models[expectation] = self._model(expectation)
         if model.key not in worker.loaded:
             worker.build(model, to_json(expectation, self._pronounce))
-        session = Session(next(self._numbers), worker, self.rate, self._lost)
+        session = Session(next(self._numbers), worker, self.rate, self._lost, expectation)
         worker.open(session.number, model, session.take)
         return session
 
@@ -164,12 +167,31 @@ class PocketsphinxAsr:
         self.audio_lost_bytes += count
 
 
+def fitted(words: Words, expectation: Expectation) -> Words:
+    """A closed expectation's result as one of its phrases, where one of the hypotheses is: a grammar search that
+    ends in the middle of a phrase gives that half of it."""
+    if expectation.mode is not Mode.CLOSED or not words.text or matches(expectation, words.text):
+        return words
+    confidence = min(words.confidence, UNFIT)
+    for other in words.nbest:
+        if matches(expectation, other):
+            return Words(other, True, confidence, (), words.nbest)
+    return Words(words.text, True, confidence, words.words, words.nbest)
+
+
 class Session:
     """One utterance. The newest partial replaces one that was not read yet."""
 
-    def __init__(self, number: int, worker: Process | None, rate: int, lost: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        worker: Process | None,
+        rate: int,
+        lost: Callable[[int], None],
+        expectation: Expectation = NOTHING,
+    ) -> None:
         self.number = number
-        self._worker, self._rate, self._lost = worker, rate, lost
+        self._worker, self._rate, self._lost, self._expectation = worker, rate, lost, expectation
         self._loop = asyncio.get_running_loop()
         self._batch = bytearray()
         self._sent = self._decoded = 0
@@ -243,7 +265,7 @@ class Session:
                 self._partial = words_from_json(payload)
                 self._news.set()
             case Message(Kind.FINAL, _, payload):
-                self._end(words_from_json(payload))
+                self._end(fitted(words_from_json(payload), self._expectation))
 
     def _end(self, final: Words) -> None:
         if self._final is None:

@@ -23,7 +23,7 @@ from voicebot.core import ngram, pronounce
 from voicebot.core.expect import Expectation, Mode
 from voicebot.core.grammar import GrammarError, jsgf, vocabulary
 
-BUILDER = "1"
+BUILDER = "2"
 """Changes whenever the same expectation would give other files."""
 
 _VARIANT = re.compile(r"\(\d+\)$")
@@ -69,7 +69,7 @@ def build(expectation: Expectation, pronunciations: Mapping[str, str], folder: s
         return model
     Path(folder).mkdir(parents=True, exist_ok=True)
     if expectation.mode is Mode.CLOSED and (rules := _closed(expectation)):
-        words = vocabulary(expectation) | {w for phrase in (*_BEFORE, *_AFTER) for w in phrase.split()}
+        words = vocabulary(expectation)
         _write(model.jsgf, rules)
     else:
         words = ngram.open_vocabulary(expectation)
@@ -79,14 +79,10 @@ def build(expectation: Expectation, pronunciations: Mapping[str, str], folder: s
     return model
 
 
-_BEFORE = ("uh", "um")
-_AFTER = ("please", "thanks", "thank you")
-
-
 def _closed(expectation: Expectation) -> str:
     """A JSGF grammar, or nothing where written out it would be too large: then a trigram has to do."""
     try:
-        return jsgf(expectation, _BEFORE, _AFTER)
+        return jsgf(expectation)
     except GrammarError:
         vocabulary(expectation)
         return ""

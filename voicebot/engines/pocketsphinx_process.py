@@ -45,6 +45,11 @@ class Process:
         self._spawn()
 
     @property
+    def running(self) -> bool:
+        """Not between two processes, and not closed."""
+        return not self._closed and self._retry is None
+
+    @property
     def utterances(self) -> int:
         return len(self._takers)
 
@@ -76,8 +81,11 @@ class Process:
         self._closed = True
         if self._retry:
             self._retry.cancel()
-        self._release()
-        self._let_go(None)
+        else:
+            self._release()
+        takers, self._takers = self._takers, {}
+        for take in takers.values():
+            take(None)
 
     def kill(self, why: str) -> None:
         """It is hung: end it by its process id and start another."""
@@ -85,20 +93,20 @@ class Process:
         self._lost()
 
     def _lost(self) -> None:
-        if self._closed or self._retry is not None:
+        if not self.running:
             return
         _log.error("recogniser_lost", pid=self.pid, utterances=self.utterances)
         self._release()
+        takers, self._takers = self._takers, {}
         self.ready.clear()
         pause = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
         self._failures += 1
-        self._retry = self._loop.call_later(pause, self._spawn)
-        self._let_go(None)
-
-    def _let_go(self, last: Message | None) -> None:
-        takers, self._takers = self._takers, {}
+        if pause:
+            self._retry = self._loop.call_later(pause, self._spawn)
+        else:
+            self._spawn()
         for take in takers.values():
-            take(last)
+            take(None)
 
     def _release(self) -> None:
         self._loop.remove_reader(self._sock)
@@ -123,6 +131,9 @@ class Process:
 
     def open(self, number: int, model: Model, take: Callable[[Message | None], None]) -> None:
         """A new utterance; `take` gets its messages, or None when the process was lost."""
+        if not self.running:
+            self._loop.call_soon(take, None)
+            return
         self._takers[number] = take
         self.send(Kind.OPEN, number, model.key.encode())
 
@@ -131,7 +142,7 @@ class Process:
             self.send(Kind.CANCEL, number, b"")
 
     def send(self, kind: Kind, number: int, payload: bytes) -> None:
-        if self._closed or self._retry is not None:
+        if not self.running:
             return
         self._outbox += Message(kind, number, payload).encode()
         self._writable()

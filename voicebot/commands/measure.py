@@ -1,0 +1,95 @@
+"""`voicebot measure …`: how well it hears, on recordings of real people."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from voicebot import log
+from voicebot.config import Settings
+from voicebot.errors import UsageError
+
+if TYPE_CHECKING:
+    from voicebot.replay import understanding as measuring
+
+app = typer.Typer(help="How well it hears, on recordings.", no_args_is_help=True)
+
+
+@app.command()
+def understanding(
+    folder: Annotated[Path, typer.Argument(help="Folder with recordings and a MANIFEST.csv.")],
+    coffee: Annotated[
+        Path | None, typer.Option(help="Dialplan that takes the coffee orders; default: the one that ships.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Recogniser.")] = "pocketsphinx",
+    only: Annotated[str, typer.Option(help="Tasks whose name contains this.")] = "",
+    conditions: Annotated[str, typer.Option(help="Conditions whose name contains this.")] = "",
+    limit: Annotated[int, typer.Option(help="At most this many recordings a task; 0: all.")] = 0,
+    workers: Annotated[int, typer.Option(help="Recogniser processes.")] = 1,
+    rows: Annotated[Path | None, typer.Option(help="Write the rows as CSV, too.")] = None,
+) -> None:
+    """Orders, digits, letters and sentences understood: by telephone and wide-band, in quiet and in babble."""
+    from voicebot.core import dialplan
+    from voicebot.replay import understanding as measuring
+
+    log.configure(level="warning")
+    chosen = [c for c in measuring.CONDITIONS if conditions in c.name]
+    if not chosen:
+        names = "; ".join(c.name for c in measuring.CONDITIONS)
+        raise UsageError(f"No condition contains {conditions!r}. There are: {names}.")
+    path = Settings().dialplans
+    file = coffee or (path / "coffee.yaml" if path.is_dir() else path)
+    console = Console()
+    with console.status("Listening…") as status:
+        found = asyncio.run(
+            measuring.measure(
+                folder,
+                dialplan.parse(file.read_text("utf-8"), str(file)),
+                engine=engine,
+                conditions=chosen,
+                limit=limit,
+                workers=workers,
+                only=only,
+                report=lambda row: status.update(f"{row.task}, {row.condition}: {row.right} of {row.total}"),
+            )
+        )
+    console.print(_table(found, [c.name for c in chosen], f"{engine}, {folder}"))
+    if rows:
+        _write(rows, found)
+
+
+def _table(found: list[measuring.Row], conditions: list[str], title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("task")
+    table.add_column("counted")
+    for condition in conditions:
+        table.add_column(condition, justify="right")
+    cells = {(row.task, row.unit, row.condition): row for row in found}
+    for task, unit in dict.fromkeys((row.task, row.unit) for row in found):
+        shown = [cells.get((task, unit, condition)) for condition in conditions]
+        table.add_row(task, unit, *(f"{r.right}/{r.total}  {r.share:4.0%}" if r else "" for r in shown))
+    return table
+
+
+def _write(path: Path, found: list[measuring.Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["task", "condition", "unit", "right", "total"])
+        writer.writerows([row.task, row.condition, row.unit, row.right, row.total] for row in found)
+
+
+@app.command()
+def vad(
+    folder: Annotated[Path, typer.Argument(help="Folder with recordings and a MANIFEST.csv.")],
+) -> None:
+    """Voice activity: when speech is noticed, when its end is, what is taken for speech."""
+    from voicebot.replay import vad_measure
+
+    log.configure(level="warning")
+    Console().print(vad_measure.measure(folder))

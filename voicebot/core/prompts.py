@@ -109,9 +109,9 @@ class Prompts:
             case Form(asked=slot):
                 return self._ask(name, node, slot)
             case Check(slot):
-                return self._with(self.variant(f"check {slot}", m.confirm), value=self._memory.said(slot))
+                return self.filled(self.variant(f"check {slot}", m.confirm), value=self._memory.said(slot))
             case CheckIntent(intent):
-                return self._with(m.confirm_intent, title=node.intents[intent].title)
+                return self.filled(m.confirm_intent, title=node.intents[intent].title)
             case Readback():
                 return node.readback
             case Change():
@@ -129,7 +129,7 @@ class Prompts:
         if not slot:
             return self._reader.manners.anything_wrong
         asked = self.variant(f"{name}/{slot}", node.collect[slot].ask)
-        return asked or self._with(self._reader.manners.ask_slot, slot=slot.replace("_", " "))
+        return asked or self.filled(self._reader.manners.ask_slot, slot=slot.replace("_", " "))
 
     def again(self, name: str, state: State, misses: int, silent: bool) -> list[str]:
         """The `misses`-th time that nothing was understood, 1-based: say it again, then explain, then offer help."""
@@ -177,11 +177,11 @@ class Prompts:
         m = self._reader.manners
         if spec.dtmf:
             keys = ", ".join(f"{key} for {value}" for key, value in spec.dtmf.items())
-            return self._with(m.explain_keys, keys=keys)
+            return self.filled(m.explain_keys, keys=keys)
         return m.explain_digits if spec.type in ("digits", "phone", "number") else ""
 
     @staticmethod
-    def _with(text: str, **values: str) -> str:
+    def filled(text: str, **values: str) -> str:
         """A built-in sentence with its own values, which are no slots of the dialplan."""
         for name, value in values.items():
             text = text.replace(f"{{{name}}}", value.translate(_LITERAL))

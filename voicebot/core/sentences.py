@@ -9,7 +9,6 @@ from voicebot.core import manners, say
 from voicebot.core.plan import Action, Decide, Dialplan, HangUp, PutThrough, Say, TakeMessage
 from voicebot.core.say import opening_hours
 
-
 GREETINGS = ("Good morning", "Good afternoon", "Good evening")
 
 

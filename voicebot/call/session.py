@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
@@ -123,8 +124,9 @@ class Session:
             self._ear = Ear(self._parts.vad, self._parts.asr, self._group, self._on_words)
             self._loop.call_later(BEAT_S, self._beat)
             self._feed(ev.Answered())
-            async for event in self.line.events():
-                self._on_line(event)
+            async with aclosing(self.line.events()) as events:
+                async for event in events:
+                    self._on_line(event)
             self._feed(ev.Gone(EndReason.MEDIA_LOST))  # a line's last event is HungUp; should it ever not be
 
     def close(self, reason: EndReason, sentence: str = "goodbye") -> None:

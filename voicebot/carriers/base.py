@@ -5,7 +5,7 @@ Audio on a line is 8 kHz mono signed 16-bit little-endian PCM; G.711 stays insid
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -80,7 +80,7 @@ class Line(Protocol):
     @property
     def info(self) -> CallInfo: ...
 
-    def events(self) -> AsyncIterator[LineEvent]:
+    def events(self) -> AsyncGenerator[LineEvent, None]:
         """Until `HungUp`, which is always the last event and always comes."""
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class WavLine:
         self._ended = ""
         self.transferred_to = ""
 
-    async def events(self) -> AsyncIterator[LineEvent]:
+    async def events(self) -> AsyncGenerator[LineEvent, None]:
         loop = asyncio.get_running_loop()
         start = loop.time()
         ticks = 0

@@ -1,0 +1,77 @@
+"""A Twilio call: the media stream, and Twilio's REST API to hang up or to pass the caller on.
+
+With an account SID both go through the REST API. Without one the line closes its stream, and the TwiML that follows
+`<Connect>` asks us at `/twilio/after` what to do: the same result, one request later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from twilio.base.exceptions import TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+from twilio.twiml.voice_response import VoiceResponse
+
+from voicebot import log
+from voicebot.errors import PeerError
+
+DEADLINE_S = 5.0
+API = "https://api.twilio.com"
+GONE = (404, 20404, 21220)
+"""The call is over already: Twilio's ways of saying so."""
+_log = log.get("twilio")
+
+
+class _Redirected(TwilioHttpClient):
+    """Twilio's own client, sent to another address: a region's edge, or a double in a test."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__(timeout=DEADLINE_S)
+        self._base = base
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        return super().request(method, url.replace(API, self._base, 1), *args, **kwargs)
+
+
+def client(account_sid: str, auth_token: str, api_url: str = API) -> Client:
+    """Twilio's REST client with a deadline on every request."""
+    return Client(account_sid, auth_token, http_client=_Redirected(api_url.rstrip("/")))
+
+
+class TwilioRest:
+    """What a live call needs of the REST API. Blocking requests run in a thread."""
+
+    def __init__(self, account_sid: str, auth_token: str, api_url: str = API) -> None:
+        self._client = client(account_sid, auth_token, api_url)
+
+    async def hang_up(self, call_sid: str) -> None:
+        """Harmless when the call is over already."""
+        await self._update(call_sid, status="completed")
+
+    async def transfer(self, call_sid: str, destination: str) -> None:
+        """Dial `destination` for the caller; `PeerError` when Twilio refuses."""
+        await self._update(call_sid, twiml=dial(destination))
+
+    async def _update(self, call_sid: str, **change: str) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE_S + 1):
+                await asyncio.to_thread(lambda: self._client.calls(call_sid).update(**change))
+        except TwilioRestException as error:
+            if error.status in GONE or error.code in GONE:
+                return
+            raise PeerError(f"Twilio refused: {error.status} {error.code}") from error
+        except Exception as error:  # requests' errors, time-outs
+            raise PeerError(f"Twilio could not be asked: {type(error).__name__}", retryable=True) from error
+
+
+def dial(destination: str) -> str:
+    """TwiML that passes the caller on to a number or a SIP address of the dialplan."""
+    response = VoiceResponse()
+    verb = response.dial(answer_on_bridge=True, timeout=30)
+    if destination.startswith("sip:"):
+        verb.sip(destination)
+    else:
+        verb.number(destination)
+    return str(response)

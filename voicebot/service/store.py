@@ -1,0 +1,187 @@
+"""The list of calls: one row each, from before its first audio to its end reason. SQLite through SQLAlchemy.
+
+Blocking work runs in a thread; the runtime puts a deadline on it and goes on without a list that does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import CheckConstraint, String, create_engine, event, select, update
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from voicebot import log
+from voicebot.call.recorder import repair
+from voicebot.carriers.base import CallInfo
+from voicebot.core.timeline import EndReason
+
+_log = log.get("store")
+_REASONS = ", ".join(f"'{reason.value}'" for reason in EndReason)
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class _Row(_Base):
+    __tablename__ = "calls"
+    __table_args__ = (CheckConstraint(f"end_reason IS NULL OR end_reason IN ({_REASONS})", name="end_reason_known"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    carrier: Mapped[str] = mapped_column(String(16))
+    carrier_call_id: Mapped[str] = mapped_column(String(64), index=True)
+    caller: Mapped[str] = mapped_column(String(128))
+    called: Mapped[str] = mapped_column(String(128))
+    dialplan: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    seconds: Mapped[float | None]
+    turns: Mapped[int] = mapped_column(default=0)
+    end_reason: Mapped[str | None] = mapped_column(String(32))
+    detail: Mapped[str] = mapped_column(String(256), default="")
+    folder: Mapped[str] = mapped_column(String(512), default="")
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call as listed. Times are UTC."""
+
+    id: str
+    carrier: str
+    carrier_call_id: str
+    caller: str
+    called: str
+    dialplan: str
+    started_at: datetime
+    seconds: float | None
+    turns: int
+    end_reason: str | None
+    """None while the call is up."""
+    detail: str
+    folder: str
+
+
+def _plain(row: _Row) -> CallRow:
+    return CallRow(
+        row.id, row.carrier, row.carrier_call_id, row.caller, row.called, row.dialplan,
+        row.started_at.replace(tzinfo=UTC), row.seconds, row.turns, row.end_reason, row.detail, row.folder,
+    )  # fmt: skip
+
+
+class Store:
+    """`url`: any SQLAlchemy URL; `Store.at(folder)` for SQLite in the data folder."""
+
+    def __init__(self, url: str) -> None:
+        self._engine: Engine = create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _write_ahead)
+        _Base.metadata.create_all(self._engine)
+
+    @classmethod
+    def at(cls, folder: Path) -> Store:
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(f"sqlite:///{folder / 'calls.sqlite'}")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # --- what the runtime writes
+
+    async def started(self, info: CallInfo, dialplan: str, started_at: datetime, folder: str) -> None:
+        await asyncio.to_thread(self._add, info, dialplan, started_at, folder, None, "")
+
+    async def ended(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None:
+        await asyncio.to_thread(self._end, call_id, reason, seconds, turns)
+
+    async def rejected(self, info: CallInfo, dialplan: str, why: str) -> None:
+        await asyncio.to_thread(self._add, info, dialplan, datetime.now(UTC), "", EndReason.REJECTED, why)
+
+    def _add(
+        self, info: CallInfo, dialplan: str, at: datetime, folder: str, reason: EndReason | None, detail: str
+    ) -> None:
+        at = at.astimezone(UTC).replace(tzinfo=None)
+        with Session(self._engine) as session, session.begin():
+            session.add(
+                _Row(
+                    id=info.call_id,
+                    carrier=info.carrier,
+                    carrier_call_id=info.carrier_call_id,
+                    caller=info.caller[:128],
+                    called=info.called[:128],
+                    dialplan=dialplan,
+                    started_at=at,
+                    ended_at=at if reason else None,
+                    seconds=0.0 if reason else None,
+                    end_reason=reason.value if reason else None,
+                    detail=detail[:256],
+                    folder=folder,
+                )  # fmt: skip
+            )
+
+    def _end(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None:
+        ended = datetime.now(UTC).replace(tzinfo=None)
+        change = update(_Row).where(_Row.id == call_id, _Row.end_reason.is_(None))
+        with Session(self._engine) as session, session.begin():
+            session.execute(change.values(end_reason=reason.value, seconds=seconds, turns=turns, ended_at=ended))
+
+    # --- what people read
+
+    def list(self, limit: int = 50, dialplan: str = "") -> Sequence[CallRow]:
+        """Latest first."""
+        query = select(_Row).order_by(_Row.started_at.desc()).limit(limit)
+        if dialplan:
+            query = query.where(_Row.dialplan == dialplan)
+        with Session(self._engine) as session:
+            return [_plain(row) for row in session.scalars(query)]
+
+    def get(self, call_id: str) -> CallRow | None:
+        """By our id, or by the start of it when that names one call only."""
+        with Session(self._engine) as session:
+            row = session.get(_Row, call_id)
+            if row is None and call_id:
+                starts = _Row.id.startswith(call_id, autoescape=True)
+                found = list(session.scalars(select(_Row).where(starts).limit(2)))
+                row = found[0] if len(found) == 1 else None
+            return _plain(row) if row else None
+
+    # --- housekeeping
+
+    def close_crashed(self) -> int:
+        """At start-up: calls without an end were cut by a crash. Their records are mended and closed."""
+        with Session(self._engine) as session:
+            open_rows = [_plain(row) for row in session.scalars(select(_Row).where(_Row.end_reason.is_(None)))]
+        for row in open_rows:
+            seconds = 0.0
+            try:
+                seconds = repair(Path(row.folder)) if row.folder else 0.0
+            except OSError as error:
+                _log.warning("repair_failed", call_id=row.id, error=str(error))
+            self._end(row.id, EndReason.CRASHED, seconds, row.turns)
+        return len(open_rows)
+
+    def purge(self, days: int) -> int:
+        """Delete recordings and rows older than `days`; 0 keeps everything."""
+        if days <= 0:
+            return 0
+        oldest = (datetime.now(UTC) - timedelta(days=days)).replace(tzinfo=None)
+        with Session(self._engine) as session, session.begin():
+            rows = list(session.scalars(select(_Row).where(_Row.started_at < oldest, _Row.end_reason.is_not(None))))
+            for row in rows:
+                if row.folder:
+                    shutil.rmtree(row.folder, ignore_errors=True)
+                session.delete(row)
+        return len(rows)
+
+
+def _write_ahead(connection: object, _: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=1000")
+    cursor.close()

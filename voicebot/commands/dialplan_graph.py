@@ -95,8 +95,10 @@ def svg(plan: Dialplan) -> str:
     grouped: dict[tuple[str, str], list[str]] = {}
     for source, why, target in ways:
         grouped.setdefault((source, target), []).append(why)
-    parts += [_line(places[s], places[t], ", ".join(filter(None, why))) for (s, t), why in grouped.items()]
+    drawn = [_line(places[s], places[t], ", ".join(filter(None, why))) for (s, t), why in grouped.items()]
+    parts += [curve for curve, _ in drawn]
     parts += [_box(plan, name, *place) for name, place in places.items()]
+    parts += [label for _, label in drawn]
     return "\n".join([*parts, "</svg>"])
 
 
@@ -110,12 +112,16 @@ def _places(plan: Dialplan, ways: list[tuple[str, str, str]]) -> dict[str, tuple
             if source == here and target not in layer:
                 layer[target] = layer[here] + 1
                 waiting.append(target)
-    rows: dict[int, int] = {}
-    places = {}
+    bottom = max(layer[name] for name in layer if name in plan.nodes) + 1
+    rows: dict[int, list[str]] = {}
     for name in _boxes(plan, ways):
-        row = layer.get(name, 0)
-        column = rows[row] = rows.get(row, -1) + 1
-        places[name] = (MARGIN + column * (WIDTH + GAP_X), MARGIN + row * (HEIGHT + GAP_Y))
+        rows.setdefault(layer.get(name, 0) if name in plan.nodes else bottom, []).append(name)
+    widest = max(len(names) for names in rows.values())
+    places = {}
+    for row, names in rows.items():
+        left = MARGIN + (widest - len(names)) * (WIDTH + GAP_X) // 2
+        for column, name in enumerate(names):
+            places[name] = (left + column * (WIDTH + GAP_X), MARGIN + row * (HEIGHT + GAP_Y))
     return places
 
 
@@ -132,8 +138,9 @@ def _box(plan: Dialplan, name: str, x: int, y: int) -> str:
     )
 
 
-def _line(source: tuple[int, int], target: tuple[int, int], why: str) -> str:
-    """A curve from the lower edge of one box to the upper edge of the other; back or sideways, round the right."""
+def _line(source: tuple[int, int], target: tuple[int, int], why: str) -> tuple[str, str]:
+    """A curve and its label: lower edge of one box to the upper edge of the other; back or sideways, round the
+    right."""
     middle = WIDTH // 2
     if target[1] > source[1]:
         x1, y1, x2, y2 = source[0] + middle, source[1] + HEIGHT, target[0] + middle, target[1]
@@ -141,15 +148,14 @@ def _line(source: tuple[int, int], target: tuple[int, int], why: str) -> str:
     else:
         x1, y1, x2, y2 = source[0] + WIDTH, source[1] + HEIGHT // 2, target[0] + WIDTH, target[1] + HEIGHT // 2 + 8
         bend = f"C{x1 + GAP_X - 8} {y1} {x2 + GAP_X - 8} {y2}"
-    label_x, label_y = (x1 + x2) // 2, (y1 + y2) // 2 - 4
+    label_x = (x1 + x2) // 2 + (0 if target[1] > source[1] else GAP_X // 2)
     text = (
-        f'<text x="{label_x}" y="{label_y}" text-anchor="middle" font-size="11" fill="#334" stroke="#fff" '
-        f'stroke-width="3" paint-order="stroke">{escape(_clip(why, 28))}</text>'
+        f'<text x="{label_x}" y="{(y1 + y2) // 2 - 4}" text-anchor="middle" font-size="11" fill="#334" '
+        f'stroke="#fff" stroke-width="3" paint-order="stroke">{escape(_clip(why, 28))}</text>'
         if why
         else ""
     )
-    path = f'<path d="M{x1} {y1} {bend} {x2} {y2}" fill="none" stroke="#667" marker-end="url(#tip)"/>'
-    return path + text
+    return f'<path d="M{x1} {y1} {bend} {x2} {y2}" fill="none" stroke="#667" marker-end="url(#tip)"/>', text
 
 
 def _clip(text: str, length: int) -> str:

@@ -163,12 +163,13 @@ def _short(value: object) -> str:
 
 
 def _written(source: Source, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The part of pydantic's location that stands in the text: union tags and the like left out."""
-    path: tuple[str | int, ...] = ()
+    """The part of pydantic's location that stands in the text. Union tags are no part of it, though one may look
+    like a key: of the ways to leave steps out, the one that keeps the last step and then the most counts."""
+    paths: dict[tuple[str | int, ...], bool] = {(): False}
     for step in loc:
-        if (*path, step) in source.lines:
-            path = (*path, step)
-    return path
+        grown = {(*path, step): True for path in paths if (*path, step) in source.lines}
+        paths = dict.fromkeys(paths, False) | grown
+    return max(paths, key=lambda path: (paths[path], len(path)))
 
 
 def _fields(loc: tuple[str | int, ...], path: tuple[str | int, ...]) -> list[str]:

@@ -62,10 +62,24 @@ def check(plan: Dialplan) -> Iterator[Fault]:
     """Every fault of a dialplan that has the right shape."""
     yield from _general(plan)
     yield from _types(plan)
-    slots = {name for node in plan.nodes.values() for name in node.collect} | _intent_slots(plan)
+    collected = {name for node in plan.nodes.values() for name in node.collect}
+    known = {*collected, *plan.types, *kinds.BUILT_IN, *kinds.PARTS}
+    slots = collected | (_intent_slots(plan) & known)
     for name, node in plan.nodes.items():
-        yield from _node(plan, ("nodes", name), node, slots)
+        yield from _node(plan, ("nodes", name), node, slots, known)
+    yield from _agreeing(plan)
     yield from _reach(plan)
+
+
+def _agreeing(plan: Dialplan) -> Iterator[Fault]:
+    """A slot is one thing in the whole call: the same type in every form that collects it."""
+    types: dict[str, str] = {}
+    for node_name, node in plan.nodes.items():
+        for name, spec in node.collect.items():
+            kind = spec.type or name
+            if types.setdefault(name, kind) != kind:
+                message = f"The slot {name!r} is of type {types[name]!r} in another node."
+                yield Fault(("nodes", node_name, "collect", name), message, "Use one type, or another name.")
 
 
 def _intent_slots(plan: Dialplan) -> set[str]:
@@ -205,12 +219,11 @@ def _texts(plan: Dialplan, path: Path, texts: Iterable[str], slots: set[str]) ->
 # --- nodes -------------------------------------------------------------------------------------------------------
 
 
-def _node(plan: Dialplan, path: Path, node: Node, slots: set[str]) -> Iterator[Fault]:
+def _node(plan: Dialplan, path: Path, node: Node, slots: set[str], known: set[str]) -> Iterator[Fault]:
     yield from _texts(plan, (*path, "say"), node.say, slots)
     yield from _texts(plan, (*path, "reprompts"), node.reprompts, slots)
     yield from _texts(plan, (*path, "help"), filter(None, [node.help]), slots)
     yield from _texts(plan, (*path, "readback"), filter(None, [node.readback]), slots)
-    known = {*node.collect, *slots, *plan.types, *kinds.BUILT_IN, *kinds.PARTS}
     for place, phrase in enumerate(node.examples):
         yield from _phrase((*path, "examples", place), phrase, known)
     for name, spec in node.collect.items():

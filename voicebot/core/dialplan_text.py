@@ -81,9 +81,10 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
     if "found character" in problem:
         return line, f"A value cannot begin like this: {problem}.", "Put it in quotes."
     if "found unexpected end of stream" in problem or "while scanning a quoted" in str(error):
-        return line, "A quote is opened and never closed.", "Close it on the same line."
+        start = getattr(error, "context_mark", None)
+        return start.line + 1 if start else line, "A quote is opened and never closed.", "Close it on the same line."
     if "expected <block end>" in problem:
-        return line, "The indentation does not fit the lines before.", "Align it with its neighbours, with spaces."
+        return line, "The indentation does not fit the lines before.", "Align it, or close the quotes before it."
     if "could not find expected ':'" in problem:
         return line, "A key without ':' stands here.", "Write `key: value`."
     return line, f"This is no YAML: {problem}.", "Look at this line and the one before."

@@ -1,0 +1,283 @@
+"""A streaming language model through the Chat Completions protocol: OpenAI's own or any server that speaks it.
+
+The dialplan becomes instructions and tools (`core.prompting`, `core.tool_specs`); of our replies the history holds what
+the caller heard (`core.conversation`). The greeting and the reprompts after silence are the dialplan's own sentences
+and cost no request.
+
+Options (`engines.options.openai` of a dialplan; the service fills in the first three from its settings):
+
+    api_key, base_url, model
+    temperature, max_tokens     left out, the server's defaults
+    extra_body                  a table merged into every request, for what only one server knows
+    first_chunk_s, gap_s        deadlines: first useful chunk (2.5), each one after it (3)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import orjson
+
+from voicebot import log
+from voicebot.core.conversation import Conversation, Message
+from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Silent, Text, ToolCall, ToolDone
+from voicebot.core.dialplan import Dialplan
+from voicebot.core.expect import Expectation
+from voicebot.core.prompting import open_expectation, opening, system_prompt
+from voicebot.core.tool_specs import fault_in_call, tool_specs
+from voicebot.engines.base import AgentContext, EngineConfig
+from voicebot.engines.openai_stream import ChatStream, Deadlines, Delta, Finished
+from voicebot.errors import PeerError, UsageError
+
+DEFAULT_MODEL = "gpt-4.1-mini"
+ENDINGS = ("transfer", "hang_up")
+UNCLEAR = 0.4
+"""Confidence below which the model is told that the words are doubtful."""
+MOST_RESULT = 8000
+"""Characters of a tool's result that go into the history."""
+_OPTIONS = frozenset(
+    ("api_key", "base_url", "model", "temperature", "max_tokens", "extra_body", "first_chunk_s", "gap_s")
+)
+_log = log.get("llm_openai")
+
+
+def check() -> str | None:
+    """None when it can run here, else what it needs."""
+    if importlib.util.find_spec("openai") is None:
+        return "Install the openai package."
+    names = ("VOICEBOT_OPENAI_API_KEY", "OPENAI_API_KEY", "VOICEBOT_OPENAI_BASE_URL", "OPENAI_BASE_URL")
+    if not any(os.environ.get(name) for name in names):
+        return "Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server that speaks its protocol."
+    return None
+
+
+def create(config: EngineConfig) -> OpenAiLlm:
+    """`UsageError` for an unknown option, or when neither key nor base URL is set."""
+    options = dict(config.options)
+    if unknown := sorted(set(options) - _OPTIONS):
+        raise UsageError(f"openai has no option {unknown[0]!r}. Use one of: {', '.join(sorted(_OPTIONS))}.")
+    key = str(options.get("api_key") or _from_environment("OPENAI_API_KEY"))
+    base_url = str(options.get("base_url") or _from_environment("OPENAI_BASE_URL"))
+    if not key and not base_url:
+        raise UsageError("The openai engine has no key. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server.")
+    return OpenAiLlm(key, base_url, options)
+
+
+def _from_environment(name: str) -> str:
+    return os.environ.get(f"VOICEBOT_{name}") or os.environ.get(name) or ""
+
+
+class OpenAiLlm:
+    """The engine: one HTTP client for all calls."""
+
+    def __init__(self, key: str, base_url: str, options: Mapping[str, Any]) -> None:
+        deadlines = Deadlines(float(options.get("first_chunk_s", 2.5)), float(options.get("gap_s", 3.0)))
+        request: dict[str, Any] = {"model": str(options.get("model") or DEFAULT_MODEL)}
+        if "temperature" in options:
+            request["temperature"] = options["temperature"]
+        if "max_tokens" in options:
+            request["max_completion_tokens"] = options["max_tokens"]
+        if "extra_body" in options:
+            request["extra_body"] = dict(options["extra_body"])
+        self._stream = ChatStream(key, base_url, request, deadlines)
+        self._expectations: dict[str, Expectation] = {}
+
+    async def start(self) -> None:
+        """Make the client ready; no request is sent, so a wrong key shows with the first call."""
+        await asyncio.to_thread(self._stream.open)
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    def open(self, context: AgentContext) -> OpenAiSession:
+        plan: Dialplan = context.dialplan
+        expectation = self._expectations.get(plan.hash) or open_expectation(plan)
+        self._expectations[plan.hash] = expectation
+        return OpenAiSession(self._stream, context, expectation)
+
+
+class OpenAiSession:
+    """The agent of one call."""
+
+    def __init__(self, stream: ChatStream, context: AgentContext, expectation: Expectation) -> None:
+        self._stream, self._plan, self._expectation = stream, context.dialplan, expectation
+        self._now = context.now_iso
+        self._tools = tool_specs(self._plan)
+        self._instructions = system_prompt(self._plan, context.now_iso, context.caller)
+        self._conversation = Conversation()
+        self._calls: deque[ToolCall] = deque()
+        """Asked for by the model and not yet given out: the call runs one at a time."""
+        self._called_before = 0
+        self._corrected = False
+        """Whether this turn has already sent a bad tool call back."""
+
+    @property
+    def expectation(self) -> Expectation:
+        """Open: a model may ask for anything in any order."""
+        return self._expectation
+
+    def committed(self, text: str, complete: bool) -> None:
+        """Only what the caller heard stays in the history."""
+        self._conversation.committed(text, complete)
+
+    async def reply(self, turn: CallerTurn) -> AsyncGenerator[LlmEvent, None]:
+        """Text as it is generated, then tool calls one at a time, those that end the call last. `PeerError` when
+        the server fails, is too slow or says nothing."""
+        if isinstance(turn, ToolDone):
+            self._conversation.result(turn.call_id, _result(turn))
+        else:
+            self._calls.clear()
+            self._corrected = False
+            self._conversation.heard(_in_words(turn))
+        match turn:
+            case Opening():
+                answer = self._greeting()
+            case Silent(count):
+                answer = self._still_there(count)
+            case ToolDone() if self._calls:
+                answer = self._next_call()
+            case Heard() | Pressed() | ToolDone():
+                answer = self._generated()
+            case _:
+                assert_never(turn)
+        async with aclosing(answer) as events:
+            async for event in events:
+                yield event
+
+    async def _greeting(self) -> AsyncGenerator[LlmEvent, None]:
+        """Word for word; where the flow begins with something only the model can do, it greets."""
+        events = opening(self._plan, _moment(self._now))
+        for event in events:
+            if isinstance(event, Text):
+                self._conversation.said(event.text)
+            yield event
+        if not events:
+            self._conversation.heard("[The call was just answered. Greet the caller.]")
+            async with aclosing(self._generated()) as generated:
+                async for event in generated:
+                    yield event
+
+    async def _still_there(self, count: int) -> AsyncGenerator[LlmEvent, None]:
+        """Ask again; after the dialplan's number of reprompts say goodbye."""
+        sentences = self._plan.sentences
+        over = count > max(1, self._plan.limits.reprompts)
+        asked = sentences.still_there[(count - 1) % len(sentences.still_there)] if sentences.still_there else ""
+        text = sentences.goodbye if over else asked
+        self._conversation.said(text)
+        yield Text(text)
+        if over:
+            yield ToolCall("silence", "hang_up", {})
+
+    async def _next_call(self) -> AsyncGenerator[LlmEvent, None]:
+        yield self._calls.popleft()
+
+    async def _generated(self) -> AsyncGenerator[LlmEvent, None]:
+        while True:
+            finished: Finished | None = None
+            async with aclosing(self._stream.reply(self._messages(), self._tools)) as deltas:
+                async for delta in deltas:
+                    match delta:
+                        case Delta(text):
+                            self._conversation.said(text)
+                            yield Text(text)
+                        case Finished():
+                            finished = delta
+            if finished is None or not finished.calls:
+                return
+            faults = self._called(finished)
+            if not any(faults.values()):
+                self._calls.extend(self._in_order())
+                yield self._calls.popleft()
+                return
+            self._send_back(faults)
+
+    def _called(self, finished: Finished) -> dict[str, str]:
+        """Take the calls into the history. Call id → what is wrong with it, empty for nothing. The ids are ours:
+        some servers give none, others the same ones in every reply, one wants nine letters and digits."""
+        faults: dict[str, str] = {}
+        calls = []
+        for call in finished.calls:
+            try:
+                args = orjson.loads(call.arguments or "{}")
+                fault = fault_in_call(self._tools, call.name, args)
+            except orjson.JSONDecodeError:
+                args, fault = {}, "The arguments were not valid JSON."
+            self._called_before += 1
+            call_id = f"call{self._called_before:05d}"
+            faults[call_id] = fault
+            calls.append(ToolCall(call_id, call.name, args if isinstance(args, dict) else {}))
+        self._conversation.called(calls)
+        return faults
+
+    def _in_order(self) -> list[ToolCall]:
+        """Those that end the call last, and only one of them."""
+        calls = self._conversation.waiting()
+        return [c for c in calls if c.name not in ENDINGS] + [c for c in calls if c.name in ENDINGS][:1]
+
+    def _send_back(self, faults: Mapping[str, str]) -> None:
+        """Tell the model once what was wrong; nothing of a reply with a bad call runs."""
+        _log.warning("tool_call_refused", faults=[fault for fault in faults.values() if fault])
+        for call_id, fault in faults.items():
+            error = fault or "Not run, because another call in the same reply was wrong. Call it again."
+            self._conversation.result(call_id, orjson.dumps({"error": error}).decode())
+        if self._corrected:
+            raise PeerError("The model called a tool wrongly twice.")
+        self._corrected = True
+
+    def _messages(self) -> list[dict[str, Any]]:
+        shown = [_message(message) for message in self._conversation.messages()]
+        return [{"role": "system", "content": self._instructions}, *shown]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """As the protocol writes it."""
+    match message.role:
+        case "tool":
+            return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+        case "assistant" if message.calls:
+            calls = [
+                {
+                    "id": call.call_id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": orjson.dumps(dict(call.args)).decode()},
+                }
+                for call in message.calls
+            ]
+            return {"role": "assistant", "content": message.text or None, "tool_calls": calls}
+        case _:
+            return {"role": message.role, "content": message.text}
+
+
+def _in_words(turn: Opening | Heard | Pressed | Silent) -> str:
+    """The caller's turn as a message. Brackets are ours (see `core.prompting`)."""
+    match turn:
+        case Opening() | Silent():
+            return ""
+        case Pressed(digits):
+            return f"[The caller pressed {' '.join(digits)} on the keypad.]"
+        case Heard(words):
+            text = words.text.replace("[", "(").replace("]", ")").strip()
+            if not text:
+                return "[The caller said something that could not be understood.]"
+            return f"{text}\n[This was hard to hear.]" if words.confidence < UNCLEAR else text
+        case _:
+            assert_never(turn)
+
+
+def _result(done: ToolDone) -> str:
+    result = dict(done.result) if done.ok else {"error": "it did not work", **done.result}
+    return orjson.dumps(result, default=str).decode()[:MOST_RESULT]
+
+
+def _moment(now_iso: str) -> datetime:
+    try:
+        return datetime.fromisoformat(now_iso)
+    except ValueError:
+        return datetime.now(UTC)

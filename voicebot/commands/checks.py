@@ -1,0 +1,204 @@
+"""What `voicebot doctor` looks at. Each check is a function that returns findings; none leaves anything behind."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from voicebot.commands import settings as listing
+from voicebot.config import Settings
+from voicebot.core import dialplan
+from voicebot.core.dialplan import Dialplan
+from voicebot.engines import registry
+from voicebot.errors import DialplanError, UsageError
+
+LOW_DISK_BYTES = 1_000_000_000
+"""About nine hours of stereo recording."""
+_STAGES = {"vad": "voice activity", "eot": "end of turn", "asr": "recogniser", "llm": "agent", "tts": "voice"}
+_PACKAGES = (
+    ("espeakng-loader", "espeakng_loader"),
+    ("pocketsphinx", "pocketsphinx"),
+    ("onnxruntime", "onnxruntime"),
+    ("silero-vad", "silero_vad"),
+    ("webrtcvad-wheels", "webrtcvad"),
+)
+Stage = Literal["asr", "llm", "tts"]
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    NOTE = "note"
+    """Something is missing or could be better; the service starts without it."""
+    FAULT = "fault"
+    """The service cannot start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    topic: str
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+def everything() -> list[Finding]:
+    """Every finding, grouped by topic. Settings that cannot be read are the last thing there is to say."""
+    found = [*python(), *packages()]
+    try:
+        settings = listing.load()
+    except UsageError as error:
+        return [*found, Finding("settings", "values", Verdict.FAULT, str(error))]
+    found += [Finding("settings", "unknown", Verdict.NOTE, fault) for fault in listing.unknown()]
+    found += [*engines(settings), *dialplans(settings)]
+    return [*found, *carriers(settings), *place(settings)]
+
+
+def python() -> Iterator[Finding]:
+    """The interpreter."""
+    verdict = Verdict.OK if sys.version_info >= (3, 11) else Verdict.FAULT
+    yield Finding("python", platform.python_version(), verdict, f"{sys.executable} on {platform.platform()}")
+
+
+def packages() -> Iterator[Finding]:
+    """The packages behind the embedded engines."""
+    for package, module in _PACKAGES:
+        if importlib.util.find_spec(module) is None:
+            yield Finding("packages", package, Verdict.NOTE, "not installed; see the engines below")
+        else:
+            yield Finding("packages", package, Verdict.OK, metadata.version(package))
+
+
+def engines(settings: Settings) -> Iterator[Finding]:
+    """Every engine of every stage. Only a voice activity engine that was asked for and cannot run is a fault here:
+    of the others a dialplan needs one a stage, and says so itself."""
+    for stage, topic in _STAGES.items():
+        for name in registry.names(stage):
+            lack = _lack(settings, stage, name)
+            yield Finding(topic, name, Verdict.OK if lack is None else Verdict.NOTE, lack or "can run here")
+    if settings.vad not in registry.names("vad"):
+        names = ", ".join(registry.names("vad"))
+        yield Finding(_STAGES["vad"], settings.vad, Verdict.FAULT, f"VOICEBOT_VAD names no engine; use one of: {names}")
+
+
+def _lack(settings: Settings, stage: str, name: str) -> str | None:
+    """What an engine needs to run here, or None."""
+    if (stage, name) == ("llm", "openai") and (settings.openai_api_key.get_secret_value() or settings.openai_base_url):
+        return None  # the settings may come from .env, which the engine itself does not read
+    try:
+        return registry.check(stage, name)
+    except ImportError as error:
+        return f"cannot be imported: {error}"
+
+
+def dialplans(settings: Settings) -> Iterator[Finding]:
+    """Every dialplan: valid, with an engine for each stage. No usable one is a fault."""
+    path, usable = settings.dialplans, set[str]()
+    files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path] if path.exists() else []
+    for file in files:
+        try:
+            plan = dialplan.parse(file.read_text("utf-8"), str(file))
+        except (DialplanError, OSError, UnicodeDecodeError) as error:
+            yield Finding("dialplans", file.name, Verdict.NOTE, str(error))
+            continue
+        missing = [stage for stage in ("asr", "llm", "tts") if not _engine_for(settings, plan, stage)]
+        if missing:
+            yield Finding(
+                "dialplans", file.name, Verdict.NOTE, f"no engine of its can run here for: {', '.join(missing)}"
+            )
+            continue
+        usable.add(plan.name)
+        yield Finding("dialplans", file.name, Verdict.OK, f"{plan.name}: {plan.description}")
+    if not usable:
+        yield Finding("dialplans", str(path), Verdict.FAULT, "no dialplan here can be used; set VOICEBOT_DIALPLANS")
+    elif settings.default_dialplan and settings.default_dialplan not in usable:
+        detail = (
+            f"VOICEBOT_DEFAULT_DIALPLAN is not among {', '.join(sorted(usable))}; calls that match none are refused"
+        )
+        yield Finding("dialplans", settings.default_dialplan, Verdict.NOTE, detail)
+
+
+def _engine_for(settings: Settings, plan: Dialplan, stage: Stage) -> str | None:
+    names: tuple[str, ...] = getattr(plan.engines, stage)
+    known = registry.names(stage)
+    return next((name for name in names if name in known and _lack(settings, stage, name) is None), None)
+
+
+def carriers(settings: Settings) -> Iterator[Finding]:
+    """What can bring a call."""
+    yield Finding("carriers", "recordings", Verdict.OK, "voicebot call FILE.wav")
+    if settings.loopback:
+        yield Finding("carriers", "browser", Verdict.OK, f"http://{settings.host}:{settings.port}/ from this machine")
+    elif settings.console_token.get_secret_value():
+        yield Finding("carriers", "browser", Verdict.OK, "open to other machines, with VOICEBOT_CONSOLE_TOKEN")
+    else:
+        detail = f"VOICEBOT_HOST={settings.host} is open to other machines: set VOICEBOT_CONSOLE_TOKEN"
+        yield Finding("carriers", "browser", Verdict.FAULT, detail)
+    lacks = _twilio_lacks(settings)
+    detail = "; ".join(lacks) or "signatures are checked against " + settings.public_url
+    yield Finding("carriers", "twilio", Verdict.NOTE if lacks else Verdict.OK, detail)
+
+
+def _twilio_lacks(settings: Settings) -> list[str]:
+    lacks = []
+    if not settings.twilio_auth_token.get_secret_value():
+        lacks.append("set VOICEBOT_TWILIO_AUTH_TOKEN, or every request of Twilio's is refused")
+    if not settings.twilio_account_sid:
+        lacks.append("set VOICEBOT_TWILIO_ACCOUNT_SID, to configure numbers, transfer and hang up")
+    if not settings.public_url:
+        lacks.append("set VOICEBOT_PUBLIC_URL, the https address at which Twilio reaches this service")
+    elif not settings.public_url.startswith("https://"):
+        lacks.append("VOICEBOT_PUBLIC_URL must be https: Twilio opens media streams over TLS only")
+    return lacks
+
+
+def place(settings: Settings) -> Iterator[Finding]:
+    """Where it runs: the data folder, the disk under it, the port."""
+    yield _data_dir(settings.data_dir)
+    free = shutil.disk_usage(_existing(settings.data_dir)).free
+    verdict = Verdict.OK if free >= LOW_DISK_BYTES else Verdict.NOTE
+    yield Finding("place", "disk", verdict, f"{free / 1e9:.1f} GB free; an hour of calls takes 0.12 GB")
+    yield _port(settings.host, settings.port)
+
+
+def _data_dir(folder: Path) -> Finding:
+    place = _existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        why = f"{place} cannot be written: {error.strerror}. Set VOICEBOT_DATA_DIR."
+        return Finding("place", "data folder", Verdict.FAULT, why)
+    return Finding("place", "data folder", Verdict.OK, f"{folder.absolute()} can be written")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists: the service makes what is missing."""
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _port(host: str, port: int) -> Finding:
+    name = f"port {port}"
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = f"taken on {host}; is the service running already? Else set VOICEBOT_PORT."
+        else:
+            why = f"cannot listen on {host}: {error.strerror or error}. Set VOICEBOT_HOST or VOICEBOT_PORT."
+        return Finding("place", name, Verdict.FAULT, why)
+    return Finding("place", name, Verdict.OK, f"free on {host}")

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+import uvloop
 
 from voicebot.engines import espeak_pipe, tts_espeak
 from voicebot.engines.base import EngineConfig, Speech
@@ -140,6 +141,29 @@ async def test_a_program_that_hangs_is_replaced(tts: tts_espeak.EspeakTts, monke
     os.kill(hanging, signal.SIGSTOP)
     assert "Still here." == "".join(text for text, _ in words(await said(tts, "Still here.")))
     assert hanging != tts.pids[0]
+
+
+def test_the_same_holds_on_uvloop() -> None:
+    """The service runs on it, and its pipes and processes are others: speak, die, be replaced, close."""
+
+    async def story() -> tuple[list[str], list[int], int]:
+        engine = tts_espeak.create(EngineConfig())
+        await engine.start()
+        pids, spoken = engine.pids, [text for text, _ in words(await said(engine, "Number one. "))]
+        async with aclosing(engine.speak(clauses(LONG))) as speech:
+            await anext(speech)
+        os.kill(pids[0], signal.SIGKILL)
+        spoken += [text for text, _ in words(await said(engine, "Number two."))]
+        pids += engine.pids
+        await engine.close()
+        return spoken, pids, len(asyncio.all_tasks())
+
+    spoken, pids, tasks = uvloop.run(story())
+    assert ["Number ", "one. ", "Number ", "two."] == spoken
+    assert (2, 1) == (len(set(pids)), tasks)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 async def test_a_program_that_cannot_start_is_a_peer_error_that_says_why() -> None:

@@ -13,7 +13,7 @@ import struct
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from voicebot import log
 from voicebot.errors import PeerError
@@ -137,14 +137,13 @@ class Program(asyncio.SubprocessProtocol):
 
     def _send(self, kind: bytes, request: int, payload: bytes = b"") -> None:
         stdin = self._transport.get_pipe_transport(0) if self._transport else None
-        if isinstance(stdin, asyncio.WriteTransport) and not stdin.is_closing():
-            stdin.write(_HEAD.pack(5 + len(payload), kind[0], request) + payload)
+        if stdin is not None and not stdin.is_closing():
+            cast(asyncio.WriteTransport, stdin).write(_HEAD.pack(5 + len(payload), kind[0], request) + payload)
 
     # --- called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is no subclass
 
     def pipe_data_received(self, fd: int, data: bytes | str) -> None:
         assert isinstance(data, bytes)

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
         SecretStr(""), description="Twilio auth token; without it the Twilio routes refuse every request."
     )
 
+    twilio_api_url: str = Field("https://api.twilio.com", description="Twilio's REST API; a region's edge or a double.")
+
     console_token: SecretStr = Field(
         SecretStr(""),
         description="Token for the web page and call list. Needed unless the service listens on loopback only.",

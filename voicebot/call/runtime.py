@@ -161,6 +161,14 @@ class Runtime:
             self._engines[key] = engine
         return self._engines[key]
 
+    def engine_names(self) -> dict[str, set[str]]:
+        """Stage → the engines in use, over all dialplans."""
+        names: dict[str, set[str]] = {}
+        for stack in self._stacks.values():
+            for stage, name in stack.names.items():
+                names.setdefault(stage, set()).add(name)
+        return names
+
     # --- calls
 
     def not_ready(self) -> str | None:
@@ -219,6 +227,10 @@ class Runtime:
                 await entry(self._call_log)
         except Exception as error:  # whatever a database raises: the caller must not suffer from it
             _log.error("call_list_failed", error=type(error).__name__)
+
+    async def list_rejected(self, info: CallInfo, dialplan: str, why: str) -> None:
+        """A call that was refused is listed, too."""
+        await self._list(lambda log: log.rejected(info, dialplan, why))
 
     async def drain(self, seconds: float) -> None:
         """Take no more calls; let those that are up finish; at the deadline say goodbye."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Protocol, assert_never
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from typing import Any, Protocol, assert_never
 
 from voicebot import log
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
@@ -35,7 +35,7 @@ _log = log.get("media_stream")
 class Socket(Protocol):
     """What is needed of a websocket; Starlette's fits."""
 
-    async def receive(self) -> dict[str, object]: ...
+    async def receive(self) -> MutableMapping[str, Any]: ...
 
     async def send_text(self, data: str) -> None: ...
 

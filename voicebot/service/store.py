@@ -121,7 +121,7 @@ class Store:
                     end_reason=reason.value if reason else None,
                     detail=detail[:256],
                     folder=folder,
-                )  # fmt: skip
+                )
             )
 
     def _end(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None:

@@ -1,0 +1,87 @@
+"""The web application: everything the service answers over HTTP, and its start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from voicebot import __version__, log
+from voicebot.call.runtime import Runtime
+from voicebot.config import Settings
+from voicebot.service import browser_routes
+from voicebot.service.desk import Desk
+from voicebot.service.store import Store
+from voicebot.service.twilio_routes import Twilio
+
+RELOAD_EVERY_S = 5.0
+"""How often dialplans on disk are looked at."""
+PURGE_EVERY_S = 3600.0
+_log = log.get("service")
+
+
+def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
+    """The application. Its lifespan starts and stops `runtime`; `app.state.desk` is what the routes share."""
+    desk = Desk(settings, runtime, store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        crashed = await asyncio.to_thread(store.close_crashed)
+        if crashed:
+            _log.warning("crashed_calls_closed", calls=crashed)
+        await runtime.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                chores = [
+                    group.create_task(desk.metrics.watch_loop()),
+                    group.create_task(_look_at_dialplans(runtime)),
+                    group.create_task(_purge(desk)),
+                ]
+                yield
+                for chore in chores:
+                    chore.cancel()
+        finally:
+            await runtime.close()
+
+    app = FastAPI(
+        title="voicebot", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.state.desk = desk
+    app.include_router(Twilio(desk).router())
+    app.include_router(browser_routes.router(desk))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive", "version": __version__}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        why = runtime.not_ready()
+        if why is None:
+            return JSONResponse({"status": "ready", "calls": len(runtime.calls)})
+        return JSONResponse({"status": why, "calls": len(runtime.calls)}, 503)
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        if not desk.console_open(request):
+            return Response("The console token is needed.", 401, {"WWW-Authenticate": "Bearer"})
+        return Response(desk.metrics.expose(), media_type="text/plain; version=0.0.4")
+
+    return app
+
+
+async def _look_at_dialplans(runtime: Runtime) -> None:
+    while True:
+        await asyncio.sleep(RELOAD_EVERY_S)
+        await runtime.reload()
+
+
+async def _purge(desk: Desk) -> None:
+    while True:
+        gone = await asyncio.to_thread(desk.store.purge, desk.settings.retention_days)
+        if gone:
+            _log.info("old_calls_deleted", calls=gone)
+        await asyncio.sleep(PURGE_EVERY_S)

@@ -1,0 +1,150 @@
+"""The web page's side of the service: the page, its calls, and the list of calls.
+
+GET  /                        the page
+GET  /api/dialplans           what may be called
+POST /browser/call            {"dialplan": …} → {"token", "dialplan"}: leave to call once, for a minute
+WS   /browser/stream          the call (see `carriers.browser`)
+GET  /api/calls, /api/calls/ID, /api/calls/ID/timeline, /api/calls/ID/audio
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+
+from voicebot.call.runtime import new_call_id
+from voicebot.carriers.base import CallInfo
+from voicebot.carriers.browser import browser_line, show
+from voicebot.core import twilio as wire
+from voicebot.core.timeline import decode, latencies
+from voicebot.service.admission import Grant
+from voicebot.service.desk import Desk, first_start, same_origin
+from voicebot.service.store import CallRow
+
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cache-Control": "no-cache",
+}
+POLICY_VIOLATION = 1008
+TRY_LATER = 1013
+
+
+class CallRequest(BaseModel):
+    dialplan: str = ""
+
+
+def router(desk: Desk) -> APIRouter:
+    """All of it, over the desk."""
+    routes = APIRouter()
+
+    def visitor(request: Request) -> None:
+        if not desk.console_open(request):
+            raise HTTPException(401, "This service asks for its console token.", {"WWW-Authenticate": "Bearer"})
+        if not same_origin(request, desk.settings.public_url):
+            raise HTTPException(403, "Requests from other sites are refused.")
+
+    def row_of(call_id: str) -> CallRow:
+        row = desk.store.get(call_id)
+        if row is None:
+            raise HTTPException(404, "There is no such call.")
+        return row
+
+    @routes.get("/", include_in_schema=False)
+    def page() -> Response:
+        return FileResponse(STATIC / "index.html", headers=HEADERS)
+
+    @routes.get("/api/dialplans")
+    def dialplans(request: Request) -> list[dict[str, str]]:
+        visitor(request)
+        return [{"name": p.name, "description": p.description} for p in desk.runtime.dialplans.values()]
+
+    @routes.post("/browser/call")
+    def place(request: Request, wanted: CallRequest) -> dict[str, str]:
+        visitor(request)
+        caller = request.client.host if request.client else "browser"
+        if (why := desk.refuses(caller)) is not None:
+            raise HTTPException(503, f"No call can be taken now: {why}.", {"Retry-After": "10"})
+        plan = desk.runtime.choose("", "", wanted.dialplan or desk.settings.default_dialplan)
+        if plan is None:
+            raise HTTPException(404, "There is no such dialplan.")
+        token = desk.tokens.mint(Grant("", plan.name, caller, plan.name))
+        return {"token": token, "dialplan": plan.name}
+
+    @routes.websocket("/browser/stream")
+    async def stream(socket: WebSocket) -> None:
+        if not same_origin(socket, desk.settings.public_url):
+            await socket.close(POLICY_VIOLATION)
+            return
+        await socket.accept()
+        state = wire.Stream()
+        if not await first_start(socket, state) or state.start is None:
+            await socket.close(POLICY_VIOLATION, "no start")
+            return
+        grant = desk.tokens.redeem(state.start.parameters.get("token", ""), state.start.call_sid)
+        plan = desk.runtime.choose("", "", grant.dialplan) if grant else None
+        if grant is None or plan is None:
+            await socket.close(POLICY_VIOLATION, "bad token")
+            return
+        if (why := desk.refuses(grant.caller)) is not None:
+            await desk.reject("browser", grant.caller, grant.called, "", plan.name, why)
+            await socket.close(TRY_LATER, why)
+            return
+        line = browser_line(socket, state, CallInfo(new_call_id(), "browser", grant.caller, grant.called))
+        reason = await desk.carry(line, plan, lambda record: show(line, record))
+        await line.hangup(reason.value)
+        await line.close(reason.value)
+
+    @routes.get("/api/calls")
+    def calls(request: Request, limit: int = 50) -> list[dict[str, Any]]:
+        visitor(request)
+        return [_public(row) for row in desk.store.list(min(max(limit, 1), 500))]
+
+    @routes.get("/api/calls/{call_id}")
+    def call(request: Request, call_id: str) -> dict[str, Any]:
+        visitor(request)
+        row = row_of(call_id)
+        records = list(_records(row))
+        found = [
+            {"turn": each.turn, "voice_to_voice_ms": each.voice_to_voice_ms, "endpoint_ms": each.endpoint_ms}
+            for each in latencies(records)
+        ]
+        return _public(row) | {"latencies": found}
+
+    @routes.get("/api/calls/{call_id}/timeline")
+    def timeline(request: Request, call_id: str) -> JSONResponse:
+        visitor(request)
+        return JSONResponse([{"ms": r.ms, "kind": r.kind, **r.fields} for r in _records(row_of(call_id))])
+
+    @routes.get("/api/calls/{call_id}/audio")
+    def audio(request: Request, call_id: str) -> Response:
+        visitor(request)
+        file = Path(row_of(call_id).folder) / "audio.wav"
+        if not file.is_file():
+            raise HTTPException(404, "This call was not recorded.")
+        return FileResponse(file, media_type="audio/wav")
+
+    routes.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
+    return routes
+
+
+def _public(row: CallRow) -> dict[str, Any]:
+    return {
+        "id": row.id, "carrier": row.carrier, "caller": row.caller, "called": row.called, "dialplan": row.dialplan,
+        "started_at": row.started_at.isoformat(), "seconds": row.seconds, "turns": row.turns,
+        "end_reason": row.end_reason, "detail": row.detail,
+    }  # fmt: skip
+
+
+def _records(row: CallRow) -> Any:
+    file = Path(row.folder) / "timeline.jsonl"
+    return decode(file.read_bytes().splitlines()) if row.folder and file.is_file() else ()

@@ -1,0 +1,89 @@
+"""Metrics and health, for those who operate the service. No label ever holds personal data."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from voicebot.core.timeline import Record
+
+SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+LAG_EVERY_S = 0.25
+
+
+class Metrics:
+    """One registry for the service; `watch(carrier)` turns a call's timeline into figures."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.live = Gauge("voicebot_calls_live", "Calls that are up now.", registry=r)
+        self.ended = Counter("voicebot_calls", "Calls that ended, by reason.", ["carrier", "reason"], registry=r)
+        self.refused = Counter("voicebot_calls_refused", "Calls refused, by reason.", ["carrier", "why"], registry=r)
+        self.turns = Counter("voicebot_turns", "Caller turns, by kind.", ["kind"], registry=r)
+        self.malformed = Counter("voicebot_malformed", "Malformed messages, by reason.", ["reason"], registry=r)
+        self.ignored = Counter(
+            "voicebot_ignored_events", "Events the turn machine had no use for.", ["event"], registry=r
+        )
+        self.faults = Counter("voicebot_engine_faults", "Engine failures, by stage.", ["stage"], registry=r)
+        self.barge_ins = Counter("voicebot_holds", "Times the bot held its speech for a voice.", registry=r)
+        self.resumes = Counter("voicebot_resumes", "Holds that were no interruption.", registry=r)
+        self.gap = Histogram(
+            "voicebot_voice_to_voice_seconds", "End of the caller's speech to the first audio of the answer.",
+            buckets=SECONDS, registry=r,
+        )  # fmt: skip
+        self.greeting = Histogram(
+            "voicebot_greeting_seconds", "Answer to the first audio of the greeting.", buckets=SECONDS, registry=r
+        )
+        self.lag = Gauge("voicebot_event_loop_lag_seconds", "How late the event loop ran last.", registry=r)
+
+    def expose(self) -> bytes:
+        """Prometheus text format."""
+        return generate_latest(self.registry)
+
+    async def watch_loop(self) -> None:
+        """Measure how late timers fire, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            self.lag.set(max(0.0, loop.time() - due))
+
+
+class CallWatch:
+    """One call's timeline, as it happens, into the metrics."""
+
+    def __init__(self, metrics: Metrics, carrier: str) -> None:
+        self._metrics, self._carrier = metrics, carrier
+        self._spoke_until_ms: int | None = None
+
+    def __call__(self, record: Record) -> None:
+        metrics, fields = self._metrics, record.fields
+        match record.kind:
+            case "turn":
+                spoken = bool(fields.get("text"))
+                metrics.turns.labels("spoken" if spoken else "keyed" if fields.get("digits") else "unclear").inc()
+                self._spoke_until_ms = int(fields["end_ms"])
+            case "silence":
+                metrics.turns.labels("silence").inc()
+                self._spoke_until_ms = None
+            case "heard_from" if fields.get("turn") == 1:
+                metrics.greeting.observe(max(0, record.ms) / 1000)
+            case "heard_from" if self._spoke_until_ms is not None:
+                metrics.gap.observe(max(0, record.ms - self._spoke_until_ms) / 1000)
+                self._spoke_until_ms = None
+            case "malformed":
+                metrics.malformed.labels(fields["reason"]).inc(int(fields.get("count", 1)))
+            case "engine":
+                metrics.faults.labels(fields["stage"]).inc()
+            case "hold":
+                metrics.barge_ins.inc()
+            case "resume":
+                metrics.resumes.inc()
+            case "call_ended":
+                metrics.ended.labels(self._carrier, fields["reason"]).inc()
+                for event, count in fields.get("ignored", {}).items():
+                    metrics.ignored.labels(event).inc(count)
+            case _:
+                pass

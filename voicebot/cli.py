@@ -1,4 +1,4 @@
-"""The command line: `voicebot …`. Each group lives in `voicebot/commands/`, and loads only when it is used."""
+"""The command line: `voicebot …`. Each group lives in a file of `voicebot/commands/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from voicebot import __version__
-from voicebot.commands import call, calls, dialplan, doctor, measure, serve, settings, twilio
+from voicebot.commands import bench, call, calls, dialplan, doctor, measure, serve, settings, twilio
 from voicebot.errors import VoicebotError
 
 app = typer.Typer(
@@ -17,12 +17,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+measure.app.command()(bench.bench)
 app.command()(serve.serve)
 app.command()(call.call)
 app.add_typer(calls.app, name="calls", help="The calls that were taken.")
 app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans.")
 app.add_typer(twilio.app, name="twilio", help="Point Twilio numbers here.")
-app.add_typer(measure.app, name="measure", help="How well it hears, on recordings.")
+app.add_typer(measure.app, name="measure", help="How well it hears, how fast it answers.")
 app.command()(doctor.doctor)
 app.command(name="settings")(settings.settings)
 
@@ -38,5 +39,5 @@ def main() -> None:
     try:
         app()
     except VoicebotError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]Error:[/] {error}", soft_wrap=True, markup=True)
         sys.exit(2)

@@ -75,7 +75,10 @@ async def media_path(voice: bytes) -> list[Cost]:
         Cost("8→16 kHz", _best_us(frames, lambda: _push(Resampler(8000, 16000), frames))),
         Cost("22.05→8 kHz", _best_us(frames, lambda: _push(Resampler(22050, 8000), frames))),
         Cost("ledger and pacing", _best_us(frames, lambda: _ledger(frames))),
-        Cost("μ-law encode and write a message", _best_us(frames, lambda: lambda i: wire.media("M", ulaw_encode(frames[i])))),
+        Cost(
+            "μ-law encode and write a message",
+            _best_us(frames, lambda: lambda i: wire.media("M", ulaw_encode(frames[i]))),
+        ),
     ]
     for name in ("webrtc", "silero"):
         vad = load("vad", name).create(EngineConfig())
@@ -140,5 +143,3 @@ async def conversation(runtime: Runtime, dialplan: str, utterances: Sequence[byt
 def _median(values: Iterator[int]) -> int:
     listed = list(values)
     return round(statistics.median(listed)) if listed else -1
-
-

@@ -1,0 +1,64 @@
+"""`voicebot measure bench`, which is `make bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from voicebot import log
+from voicebot.call.runtime import Runtime
+from voicebot.config import Settings
+from voicebot.engines.base import EngineConfig
+from voicebot.engines.registry import load
+from voicebot.replay import bench as benching
+
+ORDERS = ("a large latte please", "with soy milk", "a small americano", "with sugar", "a medium mocha", "help")
+
+
+def bench(
+    turns: Annotated[int, typer.Option(min=1, max=50, help="Turns of the conversation.")] = 6,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON, too.")] = None,
+) -> None:
+    """What a call costs, and how fast it answers, on this machine."""
+    log.configure(level="error")
+    console = Console()
+    found = asyncio.run(_bench(turns, console))
+    if out:
+        out.write_text(json.dumps(found, indent=1))
+
+
+async def _bench(turns: int, console: Console) -> dict[str, object]:
+    console.print(f"[dim]{platform.platform()}, Python {platform.python_version()}[/]\n")
+    caller = load("tts", "espeak").create(EngineConfig("en-US", "en-us+klatt"))
+    await caller.start()
+    try:
+        orders = [await benching.speak(caller, ORDERS[turn % len(ORDERS)]) for turn in range(turns)]
+    finally:
+        await caller.close()
+    costs = await benching.media_path(b"".join(orders))
+    table = Table(title="CPU for each 20 ms of one call", box=None)
+    table.add_column("step")
+    table.add_column("µs", justify="right")
+    for cost in costs:
+        table.add_row(cost.step, f"{cost.us_per_frame:.1f}")
+    console.print(table)
+    runtime = Runtime(Settings(record=True))
+    with console.status("Talking… (in real time)"):
+        await runtime.start()
+        try:
+            answers = await benching.conversation(runtime, "coffee", orders)
+        finally:
+            await runtime.close()
+    console.print(
+        f"\nA call with the embedded default: greeting after {answers.greeting_ms} ms; over {answers.turns} turns, median "
+        f"end of speech to turn taken {answers.endpoint_ms} ms, to first audio heard {answers.voice_to_voice_ms} ms."
+    )
+    return {"media_path": [asdict(c) for c in costs], "conversation": asdict(answers)}

@@ -1,0 +1,120 @@
+"""`voicebot calls`: the calls that were taken, and what was said in one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from voicebot.config import Settings
+from voicebot.core.timeline import Record, TurnLatency, decode, latencies
+from voicebot.errors import UsageError
+from voicebot.service.store import CallRow, Store
+
+app = typer.Typer(help="The calls that were taken.", invoke_without_command=True)
+
+
+@app.callback()
+def calls(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, latest first.")] = 20,
+    dialplan: Annotated[str, typer.Option(help="Only calls of this dialplan.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """List calls, latest first."""
+    if context.invoked_subcommand:
+        return
+    rows = _store().list(limit, dialplan)
+    if as_json:
+        print(json.dumps([_plain(row) for row in rows]))
+        return
+    if not rows:
+        print("No calls yet. Start the service with `voicebot serve` and call it.")
+        return
+    table = Table(box=None, header_style="bold")
+    for column in ("call", "started (UTC)", "carrier", "caller", "dialplan", "seconds", "turns", "ended"):
+        table.add_column(column)
+    for row in rows:
+        seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
+        ended = row.end_reason or "[green]up now[/]"
+        started = row.started_at.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(row.id, started, row.carrier, row.caller, row.dialplan, seconds, str(row.turns), ended)
+    Console().print(table)
+
+
+@app.command()
+def show(
+    call_id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Print the transcript of a call with its latencies."""
+    row = _store().get(call_id)
+    if row is None:
+        raise UsageError(f"There is no call {call_id!r} (or more than one). See `voicebot calls`.")
+    records = _records(row)
+    found = latencies(records)
+    if as_json:
+        timeline = [{"ms": r.ms, "kind": r.kind, **r.fields} for r in records]
+        print(json.dumps(_plain(row) | {"timeline": timeline}, default=str))
+        return
+    console = Console()
+    seconds = "" if row.seconds is None else f", {row.seconds:.1f} s"
+    console.print(f"[bold]{row.id}[/]  {row.carrier}, {row.dialplan}, {row.end_reason or 'up now'}{seconds}")
+    if row.folder:
+        console.print(f"[dim]{row.folder}[/]")
+    for record in records:
+        line = _line(record, found)
+        if line:
+            console.print(f"[dim]{record.ms / 1000:7.2f}[/]  {line}")
+    if found:
+        gaps = sorted(each.voice_to_voice_ms for each in found)
+        console.print(f"\n{len(found)} answers, median {gaps[len(gaps) // 2]} ms after the caller stopped speaking")
+
+
+def _line(record: Record, found: list[TurnLatency]) -> str:
+    fields = record.fields
+    match record.kind:
+        case "turn":
+            said = fields.get("text") or (f"keys {fields['digits']}" if fields.get("digits") else "(not understood)")
+            after = next((e for e in found if e.turn == fields["turn"]), None)
+            late = f"  [dim]answered after {after.voice_to_voice_ms} ms[/]" if after else ""
+            return f"[cyan]caller[/]  {said}{late}"
+        case "said" if fields.get("text") or fields.get("heard"):
+            unheard = "" if fields["complete"] else f" [yellow]— cut off here[/] [dim](of: {fields['text'].strip()})[/]"
+            return f"[green]bot[/]     {fields['heard']}{unheard}"
+        case "fixed":
+            return f"[green]bot[/]     {fields['text']} [dim](fixed sentence)[/]"
+        case "tool" if "ok" in fields:
+            return f"[magenta]tool[/]    {fields['name']} {'done' if fields['ok'] else 'failed'}"
+        case "transfer":
+            return f"transfer to {fields['to']} {'' if fields['ok'] else 'failed'}"
+        case "engine":
+            return f"[red]engine[/]  {fields['fault']}"
+        case "note":
+            return f"[yellow]note[/]    {fields['text']}"
+        case "silence":
+            return "[dim]silence[/]"
+        case "call_ended":
+            return f"ended: {fields['reason']}"
+        case _:
+            return ""
+
+
+def _records(row: CallRow) -> list[Record]:
+    file = Path(row.folder) / "timeline.jsonl"
+    return list(decode(file.read_bytes().splitlines())) if row.folder and file.is_file() else []
+
+
+def _plain(row: CallRow) -> dict[str, Any]:
+    return {name: str(v) if name == "started_at" else v for name in row.__slots__ for v in (getattr(row, name),)}
+
+
+def _store() -> Store:
+    folder = Settings().data_dir
+    if not (folder / "calls.sqlite").exists():
+        raise UsageError(f"There are no calls in {folder} yet. Set VOICEBOT_DATA_DIR, or start with `voicebot serve`.")
+    return Store.at(folder)

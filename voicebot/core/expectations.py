@@ -60,6 +60,18 @@ def _takes_message(actions: tuple[Action, ...]) -> bool:
 # --- one for each state ------------------------------------------------------------------------------------------
 
 
+def expected(reader: Reader, what: str, name: str, slot: str = "") -> Expectation:
+    """One of the expectations below by the name of its function, made once for each dialplan."""
+    key = ("expectation", what, name, slot)
+    if key not in reader.kept:
+        simple = {"menu": menu, "form": form, "reading_back": reading_back, "changing": changing, "message": message}
+        slotted = {"asking": asking, "checking": checking}
+        made = simple[what](reader, name) if what in simple else slotted[what](reader, name, slot)
+        reader.kept[key] = made
+    found: Expectation = reader.kept[key]
+    return found
+
+
 def menu(reader: Reader, name: str) -> Expectation:
     """One of the node's intents."""
     node = reader.plan.nodes[name]

@@ -19,7 +19,7 @@ from voicebot.core.expect import Expectation
 from voicebot.core.forms import Outcome
 from voicebot.core.grammar import normalise
 from voicebot.core.hearing import hypotheses
-from voicebot.core.intents import Classifier, command
+from voicebot.core.intents import classifier, command
 from voicebot.core.plan import (
     Action,
     Decide,
@@ -274,7 +274,7 @@ class Flow:
     def _intended(self, words: Words) -> bool:
         """Acts on an intent of this node, or asks back; False when none was meant."""
         talk, node, said = self._talk, self._talk.node, hypotheses(words)
-        guess = Classifier(talk.reader, node.intents).guess(said, talk.memory.today) if node.intents else None
+        guess = classifier(talk.reader, talk.node_name).guess(said, talk.memory.today) if node.intents else None
         if guess is None:
             return False
         if guess.clear:
@@ -290,9 +290,8 @@ class Flow:
         """Takes the slots that came along, then does what the intent says."""
         talk = self._talk
         talk.misses = 0
-        classifier = Classifier(talk.reader, talk.node.intents)
         for words in said:
-            found = classifier.values(name, words, talk.memory.today)
+            found = classifier(talk.reader, talk.node_name).values(name, words, talk.memory.today)
             for reading in found.readings:
                 if reading.value:
                     talk.memory.put(reading.slot, reading.value, 1.0)

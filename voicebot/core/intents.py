@@ -111,6 +111,15 @@ class Classifier:
         return self._reader.read(form, words, today)
 
 
+def classifier(reader: Reader, node: str) -> Classifier:
+    """That of a node, made once for each dialplan."""
+    key = ("classifier", node)
+    if key not in reader.kept:
+        reader.kept[key] = Classifier(reader, reader.plan.nodes[node].intents)
+    made: Classifier = reader.kept[key]
+    return made
+
+
 def command(reader: Reader, words: Sequence[str]) -> str | None:
     """Which of `help repeat restart operator goodbye` the whole utterance is, little words aside."""
     for name in _COMMANDS:

@@ -101,11 +101,11 @@ _LARGE = (
 
 
 def _doubled(spec: Slot, least: int) -> tuple[str, ...]:
-    """The usual place of a doubled digit: anywhere; as a rule of its own, to keep the grammar small."""
+    """One "double five" or "triple five", anywhere; as phrases of their own, to keep the lengths right."""
     if spec.type != "phone" or least < 4:
         return ()
-    pair = "(double {digit} | {digit})"
-    return (" ".join([pair] * (least - 1)),)
+    pair, three = "(double {digit} | {digit})", "(triple {digit} | {digit})"
+    return (" ".join([pair] * (least - 1)), " ".join([three] * (least - 2)))
 
 
 def valid(spec: Slot, value: str) -> bool:

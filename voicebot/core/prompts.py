@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from voicebot.core import expectations
 from voicebot.core.expect import NOTHING, Expectation
+from voicebot.core.expectations import expected
 from voicebot.core.memory import Memory
 from voicebot.core.plan import Action, Node, Slot, TakeMessage
 from voicebot.core.slots import Reader, with_type
@@ -192,21 +192,21 @@ class Prompts:
         reader = self._reader
         match state:
             case Menu():
-                return expectations.menu(reader, name)
+                return expected(reader, "menu", name)
             case Form(asked=""):
-                return expectations.form(reader, name)
+                return expected(reader, "form", name)
             case Form(asked=slot):
-                return expectations.asking(reader, name, slot)
+                return expected(reader, "asking", name, slot)
             case Check(slot):
-                return expectations.checking(reader, name, slot)
+                return expected(reader, "checking", name, slot)
             case CheckIntent():
-                return expectations.checking(reader, name, "")
+                return expected(reader, "checking", name)
             case Readback():
-                return expectations.reading_back(reader, name)
+                return expected(reader, "reading_back", name)
             case Change():
-                return expectations.changing(reader, name)
+                return expected(reader, "changing", name)
             case Message():
-                return expectations.message(reader, name)
+                return expected(reader, "message", name)
             case Tool() | Over():
                 return NOTHING
             case _:

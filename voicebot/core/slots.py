@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import SequenceMatcher
+from typing import Any
 
 from voicebot.core import kinds, manners
 from voicebot.core import lexicon as names
@@ -21,7 +22,7 @@ from voicebot.core.plan import Dialplan, Slot
 from voicebot.core.spoken_numbers import letters
 
 Form = Mapping[str, Slot]
-ARTICLES = frozenset("a an the any some more my of with that".split())
+ARTICLES = frozenset("a an the any some more my with".split())
 NEGATIONS = frozenset("not without isn't minus".split())
 REMOVALS = (
     ("instead", "of"), ("rather", "than"), ("hold",), ("skip",), ("remove",), ("take", "off"), ("leave", "out"),
@@ -76,6 +77,8 @@ class Reader:
             name: Choice(tuple(node for _, node in values)) for name, values in self.choices.items()
         }
         self.slots = _slots(plan)
+        self.kept: dict[tuple[str, ...], Any] = {}
+        """What other modules derive from the dialplan once: expectations, classifiers."""
         self.known = frozenset(leaf.text for leaf in self._leaves() if isinstance(leaf, Word))
 
     def _values(self, choices: Sequence[str] | Mapping[str, Sequence[str]]) -> Iterator[tuple[str | None, Node]]:

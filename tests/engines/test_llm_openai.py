@@ -121,13 +121,22 @@ async def test_where_the_flow_begins_with_a_tool_the_model_greets() -> None:
 async def test_text_streams_as_it_comes(dial: Dial) -> None:
     async with dial([says("We open ", "at nine.")]) as (session, server):
         events = [event async for event in session.reply(heard("when do you open"))]
-    assert [Text("We open "), Text("at nine.")] == events
+    assert [Text("We open "), Text("at "), Text("nine.")] == events
     assert ["Bearer sk-test"] == server.authorizations
 
 
 async def test_the_first_piece_is_there_before_the_last_is_sent(dial: Dial) -> None:
     async with dial([says("One moment.", Stall(30))]) as (session, _), aclosing(session.reply(heard("hi"))) as events:
-        assert Text("One moment.") == await anext(events)
+        assert Text("One ") == await anext(events)
+
+
+async def test_what_cannot_be_said_is_put_into_words_and_remembered_so(dial: Dial) -> None:
+    async with dial([says("That's **$12", ".50**, see ", "hill.com"), says("Yes.")]) as (session, server):
+        text, _ = await answer(session, heard("how much"))
+        session.committed("That's twelve dollars fifty, see", complete=False)
+        await answer(session, heard("sorry"))
+    assert "That's twelve dollars fifty, see hill dot com" == text
+    assert ("assistant", "That's twelve dollars fifty, see—") == sent(server)[1]
 
 
 async def test_the_request_names_model_tools_and_instructions(dial: Dial) -> None:
@@ -235,8 +244,8 @@ async def test_a_call_interrupted_before_its_result_is_told_as_such(dial: Dial) 
     ],
 )
 async def test_a_wrong_call_is_sent_back_once_and_never_runs(dial: Dial, name: str, arguments: str, told: str) -> None:
-    async with dial([calls((name, arguments)), says("I see.")]) as (session, server):
-        assert ("I see.", []) == await answer(session, heard("go"))
+    async with dial([calls((name, arguments), text="Well."), says("I see.")]) as (session, server):
+        assert ("Well. I see.", []) == await answer(session, heard("go"))
     assert told in sent(server)[-1][1]
 
 

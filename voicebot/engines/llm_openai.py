@@ -1,8 +1,8 @@
 """A streaming language model through the Chat Completions protocol: OpenAI's own or any server that speaks it.
 
 The dialplan becomes instructions and tools (`core.prompting`, `core.tool_specs`); of our replies the history holds what
-the caller heard (`core.conversation`). The greeting and the reprompts after silence are the dialplan's own sentences
-and cost no request.
+the caller heard (`core.conversation`), in the words in which it was said (`core.spoken`). The greeting and the reprompts
+after silence are the dialplan's own sentences and cost no request.
 
 Options (`engines.options.openai` of a dialplan; the service fills in the first three from its settings):
 
@@ -18,7 +18,7 @@ import asyncio
 import importlib.util
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -31,9 +31,10 @@ from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.prompting import open_expectation, opening, system_prompt
+from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
-from voicebot.engines.openai_stream import ChatStream, Deadlines, Delta, Finished
+from voicebot.engines.openai_stream import ChatStream, Deadlines, Delta, Finished, RawCall
 from voicebot.errors import PeerError, UsageError
 
 DEFAULT_MODEL = "gpt-4.1-mini"
@@ -179,31 +180,39 @@ class OpenAiSession:
         yield self._calls.popleft()
 
     async def _generated(self) -> AsyncGenerator[LlmEvent, None]:
+        apart = ""
         while True:
-            finished: Finished | None = None
+            calls: tuple[RawCall, ...] = ()
             async with aclosing(self._stream.reply(self._messages(), self._tools)) as deltas:
+                spoken = Speakable(self._plan.language.startswith("en"))
                 async for delta in deltas:
                     match delta:
                         case Delta(text):
-                            self._conversation.said(text)
-                            yield Text(text)
-                        case Finished():
-                            finished = delta
-            if finished is None or not finished.calls:
+                            said = spoken.push(text)
+                        case Finished(calls):
+                            said = spoken.flush()
+                        case _:
+                            assert_never(delta)
+                    if said:
+                        self._conversation.said(said)
+                        yield Text(apart + said)
+                        apart = ""
+            if not calls:
                 return
-            faults = self._called(finished)
+            faults = self._called(calls)
             if not any(faults.values()):
                 self._calls.extend(self._in_order())
                 yield self._calls.popleft()
                 return
             self._send_back(faults)
+            apart = " "  # from what was said before the wrong call
 
-    def _called(self, finished: Finished) -> dict[str, str]:
+    def _called(self, raw: Sequence[RawCall]) -> dict[str, str]:
         """Take the calls into the history. Call id → what is wrong with it, empty for nothing. The ids are ours:
         some servers give none, others the same ones in every reply, one wants nine letters and digits."""
         faults: dict[str, str] = {}
         calls = []
-        for call in finished.calls:
+        for call in raw:
             try:
                 args = orjson.loads(call.arguments or "{}")
                 fault = fault_in_call(self._tools, call.name, args)

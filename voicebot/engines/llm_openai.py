@@ -1,8 +1,8 @@
 """A streaming language model through the Chat Completions protocol: OpenAI's own or any server that speaks it.
 
-The dialplan becomes instructions and tools (`core.prompting`, `core.tool_specs`); of our replies the history holds what
-the caller heard (`core.conversation`), in the words in which it was said (`core.spoken`). The greeting and the reprompts
-after silence are the dialplan's own sentences and cost no request.
+The dialplan becomes instructions and tools (`core.prompting`, `core.tool_specs`); of our replies the history holds
+what the caller heard (`core.conversation`), in the words in which it was said (`core.spoken`). The greeting and the
+reprompts after silence are the dialplan's own sentences and cost no request.
 
 Options (`engines.options.openai` of a dialplan; the service fills in the first three from its settings):
 
@@ -43,6 +43,8 @@ UNCLEAR = 0.4
 """Confidence below which the model is told that the words are doubtful."""
 MOST_RESULT = 8000
 """Characters of a tool's result that go into the history."""
+MOST_DIALPLANS = 100
+"""Remembered; a service that reloads for months must not grow."""
 _OPTIONS = frozenset(
     ("api_key", "base_url", "model", "temperature", "max_tokens", "extra_body", "first_chunk_s", "gap_s")
 )
@@ -97,11 +99,17 @@ class OpenAiLlm:
     async def close(self) -> None:
         await self._stream.close()
 
+    def prepare(self, plan: Dialplan) -> Expectation:
+        """What callers of this dialplan may say: worked out when it loads (0.1 s), so that no call waits for it, and
+        to be given to the recogniser's `prepare`."""
+        if plan.hash not in self._expectations:
+            if len(self._expectations) >= MOST_DIALPLANS:
+                self._expectations.clear()
+            self._expectations[plan.hash] = open_expectation(plan)
+        return self._expectations[plan.hash]
+
     def open(self, context: AgentContext) -> OpenAiSession:
-        plan: Dialplan = context.dialplan
-        expectation = self._expectations.get(plan.hash) or open_expectation(plan)
-        self._expectations[plan.hash] = expectation
-        return OpenAiSession(self._stream, context, expectation)
+        return OpenAiSession(self._stream, context, self.prepare(context.dialplan))
 
 
 class OpenAiSession:

@@ -58,6 +58,7 @@ class ChatStream:
         self._key, self._base_url = key, base_url
         self._request, self._deadlines = dict(request), deadlines
         self._client: Any = None
+        self._completions: Any = None
 
     def open(self) -> None:
         """Import and build the client: about a second the first time, so never during a call."""
@@ -69,6 +70,7 @@ class ChatStream:
             max_retries=0,
             timeout=openai.Timeout(60.0, connect=CONNECT_S),
         )
+        self._completions = self._client.chat.completions  # imported when it is first touched
 
     async def close(self) -> None:
         if self._client is not None:
@@ -134,7 +136,7 @@ class ChatStream:
             for t in tools
         ]
         extra = {"tools": offered} if offered else {}
-        return await self._client.chat.completions.create(messages=messages, stream=True, **extra, **self._request)
+        return await self._completions.create(messages=messages, stream=True, **extra, **self._request)
 
 
 async def _next(stream: Any, within_s: float) -> Any:

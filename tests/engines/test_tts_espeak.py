@@ -108,6 +108,20 @@ async def test_calls_share_one_program_and_a_slow_reader_holds_nobody_up(tts: tt
     assert [f"Number {n}." for n in range(8)] == ["".join(t for t, _ in words(speech)) for speech in others]
 
 
+async def test_more_sentences_than_one_program_takes_are_refused_and_the_others_spoken() -> None:
+    program = Program()
+    await program.start({"voice": "en-us"})
+
+    async def samples_of(text: str) -> int:
+        return sum([len(spoken.pcm) // 2 async for spoken in program.say(text)])
+
+    asked = [asyncio.ensure_future(samples_of("One.")) for _ in range(espeak_pipe.OUTSTANDING + 1)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    await program.close()
+    assert [PeerError] == [type(answer) for answer in answers if isinstance(answer, BaseException)]
+    assert all(isinstance(answer, PeerError) or answer > 2000 for answer in answers)
+
+
 async def test_closing_the_reader_cancels_and_the_next_clause_is_spoken(tts: tts_espeak.EspeakTts) -> None:
     for _ in range(40):  # more than may be outstanding
         async with aclosing(tts.speak(clauses(LONG))) as speech:

@@ -21,7 +21,7 @@ from voicebot.errors import PeerError
 DEADLINE_S = 2.0
 """For every frame of an answer."""
 STOP_DEADLINE_S = 1.0
-OUTSTANDING = 32
+OUTSTANDING = 64
 """Requests given to one program and not yet answered; a further one is refused as overload."""
 FRAMES = 2048
 """Frames of one answer, two minutes of audio; a program that sends more is broken."""

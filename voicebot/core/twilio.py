@@ -162,7 +162,7 @@ def _sid(data: dict[str, Any]) -> str:
 
 
 class Stream:
-    """The rules of order of one stream. Only `start` may come before `start`, and it comes once."""
+    """The rules of order of one stream: `start` first and once, nothing after `stop`, all of one `streamSid`."""
 
     def __init__(self) -> None:
         self.start: Start | None = None
@@ -181,6 +181,8 @@ class Stream:
                 return message
             case _ if self.start is None:
                 return Malformed("before_start")
+            case _ if self.stopped:
+                return Malformed("after_stop")
             case _ if message.stream_sid != self.start.stream_sid:
                 return Malformed("foreign_stream")
             case Stop():

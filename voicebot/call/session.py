@@ -111,7 +111,14 @@ class Session:
             self._closed = True
             self.reason = self.reason or EndReason.CRASHED
             seconds = round(self._clock() / 1000, 3)
-            self._note("call_ended", reason=self.reason.value, seconds=seconds, ignored=dict(self.machine.ignored))
+            self._note(
+                "call_ended",
+                reason=self.reason.value,
+                seconds=seconds,
+                ignored=dict(self.machine.ignored),
+                malformed=dict(self.malformed),
+                lost_marks=self.ledger.lost_marks,
+            )
             self._recorder.close()
         return self.reason
 
@@ -170,7 +177,7 @@ class Session:
             case Malformed(reason):
                 self.malformed[reason] += 1
                 if self.malformed[reason] == 1:
-                    self._note("malformed", reason=reason, count=1)
+                    self._note("malformed", reason=reason)
             case HungUp(reason):
                 self._feed(ev.Gone(EndReason(reason)))
             case _:

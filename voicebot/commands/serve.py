@@ -16,11 +16,13 @@ from rich.console import Console
 from voicebot import __version__, log
 from voicebot.call.runtime import Runtime
 from voicebot.config import Settings
-from voicebot.core.twilio import MAX_MESSAGE_BYTES
 from voicebot.errors import UsageError
 from voicebot.service.app import create_app
 from voicebot.service.store import Store
 
+MAX_SOCKET_MESSAGE = 1024 * 1024
+"""Beyond this the websocket itself closes. Far above what is understood (64 KiB), so that one message that is too
+long costs that message, not the call."""
 HURRY_S = 10.0
 """After a second signal, calls have this long."""
 _log = log.get("serve")
@@ -50,7 +52,7 @@ def serve(
         port=settings.port,
         access_log=False,
         log_level="warning",
-        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_max_size=MAX_SOCKET_MESSAGE,
         ws_ping_interval=20,
         ws_ping_timeout=20,
         timeout_keep_alive=15,

@@ -48,10 +48,10 @@ KINDS: dict[str, str] = {
     "barge_in": "turn, at_ms",
     "tool": "name, ok, seconds, args, result",
     "transfer": "to, ok",
-    "malformed": "reason, count: coalesced",
+    "malformed": "reason: the first of its kind on this call; `call_ended` has the counts",
     "engine": "stage, name, fault: an engine failed or was replaced",
     "note": "text: anything a reviewer should know (recording paused, disk full)",
-    "call_ended": "reason (an EndReason), seconds",
+    "call_ended": "reason (an EndReason), seconds, ignored and malformed (counts by kind), lost_marks",
 }
 
 

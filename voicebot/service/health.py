@@ -73,8 +73,6 @@ class CallWatch:
             case "heard_from" if self._spoke_until_ms is not None:
                 metrics.gap.observe(max(0, record.ms - self._spoke_until_ms) / 1000)
                 self._spoke_until_ms = None
-            case "malformed":
-                metrics.malformed.labels(fields["reason"]).inc(int(fields.get("count", 1)))
             case "engine":
                 metrics.faults.labels(fields["stage"]).inc()
             case "hold":
@@ -83,6 +81,8 @@ class CallWatch:
                 metrics.resumes.inc()
             case "call_ended":
                 metrics.ended.labels(self._carrier, fields["reason"]).inc()
+                for why, count in fields.get("malformed", {}).items():
+                    metrics.malformed.labels(why).inc(count)
                 for event, count in fields.get("ignored", {}).items():
                     metrics.ignored.labels(event).inc(count)
             case _:

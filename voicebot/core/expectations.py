@@ -86,7 +86,7 @@ def form(reader: Reader, name: str) -> Expectation:
     intents = [phrase for intent in node.intents.values() for phrase in intent.examples]
     first = next((spec for spec in node.collect.values() if spec.required), None)
     keys = 1 if node.dtmf or (first and first.dtmf) else 0
-    phrases = [*node.examples, *singles, *intents, *_commands(reader)]
+    phrases = [*node.examples, *singles, *intents, *_short_commands(reader)]
     return _made(reader, name, name, Mode.OPEN, phrases, OPEN_MS, keys=keys)
 
 
@@ -111,7 +111,7 @@ def asking(reader: Reader, name: str, slot: str) -> Expectation:
                 mode = Mode.OPEN
         case _:
             mode, wait = Mode.OPEN, OPEN_MS
-            phrases = [*_single(reader, slot), *_corrections(node, only=slot), *node.examples, *commands]
+            phrases = [*_single(reader, slot), *_corrections(node, only=slot), *node.examples, *_short_commands(reader)]
     return _made(reader, name, where, mode, phrases, wait, keys=kinds.keys(spec), secret=spec.secret)
 
 
@@ -138,7 +138,7 @@ def changing(reader: Reader, name: str) -> Expectation:
     named = [f"[change] the {slot.replace('_', ' ')} [please | to {{{slot}}}]" for slot in node.collect
              if _sayable(reader, slot)]  # fmt: skip
     singles = [phrase for slot in node.collect for phrase in _single(reader, slot)]
-    phrases = [*_corrections(node), *named, *singles, *node.examples, "nothing", *_commands(reader)]
+    phrases = [*_corrections(node), *named, *singles, *node.examples, "nothing", *_short_commands(reader)]
     return _made(reader, name, f"{name}/change", Mode.OPEN, phrases, OPEN_MS)
 
 
@@ -155,6 +155,13 @@ def _commands(reader: Reader) -> list[str]:
     """As one phrase: where sentences are sampled from the phrases, commands are to be rare among them."""
     m = reader.manners
     return _folded((*m.help, *m.repeat, *m.restart, *(m.operator if reader.plan.operator else ())))
+
+
+def _short_commands(reader: Reader) -> list[str]:
+    """A word or two for each command, for open forms: there every further word costs accuracy."""
+    m = reader.manners
+    groups = (m.help, m.repeat, m.restart, *((m.operator,) if reader.plan.operator else ()))
+    return _folded(group[0] for group in groups)
 
 
 def _folded(phrases: Iterable[str]) -> list[str]:

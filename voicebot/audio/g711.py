@@ -19,7 +19,8 @@ def _ulaw_encoder() -> npt.NDArray[np.uint8]:
     segment = np.floor(np.log2(magnitude)).astype(np.int32) - 4  # 1..8
     low = 0xF - ((magnitude >> segment) & 0xF)
     code = ((8 - segment) << 4) | low | np.where(linear >= 0, 0x80, 0)
-    return code.astype(np.uint8)
+    table: npt.NDArray[np.uint8] = code.astype(np.uint8)
+    return table
 
 
 def _ulaw_decoder() -> npt.NDArray[np.int16]:
@@ -54,19 +55,19 @@ _ALAW_ENCODE, _ALAW_DECODE = _alaw_encoder(), _alaw_decoder()
 
 def ulaw_encode(pcm: bytes) -> bytes:
     """int16 LE → one μ-law byte a sample. `ValueError` for an odd number of bytes."""
-    return _ULAW_ENCODE[np.frombuffer(pcm, "<u2")].tobytes()
+    return bytes(_ULAW_ENCODE[np.frombuffer(pcm, "<u2")])
 
 
 def ulaw_decode(data: bytes) -> bytes:
     """μ-law → int16 LE."""
-    return _ULAW_DECODE[np.frombuffer(data, np.uint8)].tobytes()
+    return bytes(_ULAW_DECODE[np.frombuffer(data, np.uint8)])
 
 
 def alaw_encode(pcm: bytes) -> bytes:
     """int16 LE → one A-law byte a sample. `ValueError` for an odd number of bytes."""
-    return _ALAW_ENCODE[np.frombuffer(pcm, "<u2")].tobytes()
+    return bytes(_ALAW_ENCODE[np.frombuffer(pcm, "<u2")])
 
 
 def alaw_decode(data: bytes) -> bytes:
     """A-law → int16 LE."""
-    return _ALAW_DECODE[np.frombuffer(data, np.uint8)].tobytes()
+    return bytes(_ALAW_DECODE[np.frombuffer(data, np.uint8)])

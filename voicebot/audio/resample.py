@@ -64,7 +64,7 @@ class Resampler:
         x = np.concatenate([self._history, fresh])
         y = self._run(x, len(fresh))
         self._history = x[len(fresh) :]
-        return np.clip(np.rint(y), -32768, 32767).astype("<i2").tobytes()
+        return bytes(np.clip(np.rint(y), -32768, 32767).astype("<i2"))
 
     def flush(self) -> bytes:
         """The tail that the filter still holds; the stream is then at its end, and fresh."""
@@ -96,4 +96,4 @@ def resample_whole(pcm: bytes, rate_in: int, rate_out: int) -> bytes:
         return pcm
     samples = np.frombuffer(pcm, "<i2").astype(np.float32)
     y = soxr.resample(samples, rate_in, rate_out, quality="VHQ")
-    return np.clip(np.rint(y), -32768, 32767).astype("<i2").tobytes()
+    return bytes(np.clip(np.rint(y), -32768, 32767).astype("<i2"))

@@ -115,7 +115,7 @@ class Cascade:
             await mouth.room()
             prompt = self._prompts.get(self._voice.voice_id, clause.strip())
             if prompt:
-                mouth.play(prompt.pcm, prompt.words, interruptible)
+                mouth.play(prompt.pcm, (*prompt.words, SpokenWord(" ", len(prompt.ulaw))), interruptible)
             elif clause.strip():
                 await self._synthesise(clause, interruptible, mouth)
 

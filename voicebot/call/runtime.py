@@ -27,7 +27,7 @@ from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.engines import registry
 from voicebot.engines.base import AgentContext, Asr, EngineConfig, Llm, Tts, Vad
-from voicebot.errors import DialplanError, UsageError
+from voicebot.errors import UsageError, VoicebotError
 
 LOG_DEADLINE_S = 2.0
 """The call list may be late or gone; the caller does not wait for it."""
@@ -103,7 +103,7 @@ class Runtime:
                 self._files[file] = changed
                 plan = dp.parse(file.read_text("utf-8"), str(file))
                 stack = await self._prepare(plan)
-            except (DialplanError, UsageError, OSError, UnicodeDecodeError) as error:
+            except (VoicebotError, OSError, UnicodeDecodeError) as error:
                 self.faults[str(file)] = str(error)
                 _log.error("dialplan_refused", file=str(file), error=str(error))
                 continue
@@ -119,7 +119,7 @@ class Runtime:
         llm: Llm = await self._engine("llm", names["llm"], self._config(plan, names["llm"], 1))
         tts: Tts = await self._engine("tts", names["tts"], self._config(plan, names["tts"], self.settings.tts_workers))
         await asyncio.gather(
-            asr.prepare(dp.expectations(plan)),
+            asr.prepare(llm.prepare(plan)),
             self._prompts.prepare(tts, dp.fixed_sentences(plan)),
         )
         return Stack(asr, llm, tts, names)
@@ -148,6 +148,8 @@ class Runtime:
                 "base_url": self.settings.openai_base_url,
                 "model": self.settings.openai_model,
             }
+        if name == "espeak":
+            options["say"] = {term: how.said for term, how in plan.lexicon.items() if how.said}
         options |= plan.engines.options.get(name, {})
         cache = str(self.settings.data_dir / "cache" / name)
         return EngineConfig(plan.language, plan.engines.voice, options, cache, workers)

@@ -1,12 +1,14 @@
 """A Twilio call: the media stream, and Twilio's REST API to hang up or to pass the caller on.
 
-With an account SID both go through the REST API. Without one the line closes its stream, and the TwiML that follows
-`<Connect>` asks us at `/twilio/after` what to do: the same result, one request later.
+With an account SID both go through the REST API. Without one, or when the API cannot be asked, the line closes its
+stream, and the TwiML that follows `<Connect>` asks us at `/twilio/after` what to do: the same result, one request
+later.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from twilio.base.exceptions import TwilioRestException
@@ -15,6 +17,10 @@ from twilio.rest import Client
 from twilio.twiml.voice_response import VoiceResponse
 
 from voicebot import log
+from voicebot.carriers.base import CallInfo
+from voicebot.carriers.media_stream import MediaStream, Socket
+from voicebot.core import twilio as wire
+from voicebot.core.timeline import EndReason
 from voicebot.errors import PeerError
 
 DEADLINE_S = 5.0
@@ -24,7 +30,7 @@ GONE = (404, 20404, 21220)
 _log = log.get("twilio")
 
 
-class _Redirected(TwilioHttpClient):
+class _Redirected(TwilioHttpClient):  # type: ignore[misc]
     """Twilio's own client, sent to another address: a region's edge, or a double in a test."""
 
     def __init__(self, base: str) -> None:
@@ -64,6 +70,40 @@ class TwilioRest:
             raise PeerError(f"Twilio refused: {error.status} {error.code}") from error
         except Exception as error:  # requests' errors, time-outs
             raise PeerError(f"Twilio could not be asked: {type(error).__name__}", retryable=True) from error
+
+
+def twilio_line(
+    socket: Socket,
+    stream: wire.Stream,
+    info: CallInfo,
+    rest: TwilioRest | None,
+    ending: Callable[[EndReason, str], None],
+) -> MediaStream:
+    """The line of a stream whose `start` was let in. `ending(reason, destination)` is told how the bot ends the call
+    before Twilio is, so that whoever answers at `/twilio/after` knows."""
+
+    async def hang_up(reason: str) -> None:
+        ending(EndReason(reason), "")
+        try:
+            if rest is not None:
+                return await rest.hang_up(info.carrier_call_id)
+        except PeerError as error:
+            _log.warning("hang_up_by_stream", call_id=info.call_id, error=str(error))
+        await line.close(reason)
+
+    async def transfer(destination: str) -> None:
+        ending(EndReason.TRANSFER, destination)
+        try:
+            if rest is not None:
+                return await rest.transfer(info.carrier_call_id, destination)
+        except PeerError as error:
+            if not error.retryable:
+                raise
+            _log.warning("transfer_by_stream", call_id=info.call_id, error=str(error))
+        await line.close("transfer")
+
+    line = MediaStream(socket, stream, info, hang_up, transfer)
+    return line
 
 
 def dial(destination: str) -> str:

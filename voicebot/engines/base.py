@@ -138,6 +138,10 @@ class AgentContext:
 
 
 class Llm(Engine, Protocol):
+    def prepare(self, dialplan: Any) -> Sequence[Expectation]:
+        """When a dialplan loads: what callers may say to this agent, for the recogniser's `prepare`."""
+        ...
+
     def open(self, context: AgentContext) -> LlmSession: ...
 
 

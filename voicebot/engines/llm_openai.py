@@ -99,9 +99,11 @@ class OpenAiLlm:
     async def close(self) -> None:
         await self._stream.close()
 
-    def prepare(self, plan: Dialplan) -> Expectation:
-        """What callers of this dialplan may say: worked out when it loads (0.1 s), so that no call waits for it, and
-        to be given to the recogniser's `prepare`."""
+    def prepare(self, dialplan: Dialplan) -> tuple[Expectation, ...]:
+        """One expectation for all of the call, worked out when the dialplan loads (0.1 s): no call waits for it."""
+        return (self._expectation(dialplan),)
+
+    def _expectation(self, plan: Dialplan) -> Expectation:
         if plan.hash not in self._expectations:
             if len(self._expectations) >= MOST_DIALPLANS:
                 self._expectations.clear()
@@ -109,7 +111,7 @@ class OpenAiLlm:
         return self._expectations[plan.hash]
 
     def open(self, context: AgentContext) -> OpenAiSession:
-        return OpenAiSession(self._stream, context, self.prepare(context.dialplan))
+        return OpenAiSession(self._stream, context, self._expectation(context.dialplan))
 
 
 class OpenAiSession:

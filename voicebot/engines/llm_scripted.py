@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from voicebot.core.dialogue import CallerTurn, LlmEvent
-from voicebot.core.dialplan import Dialplan
+from voicebot.core.dialplan import Dialplan, expectations
 from voicebot.core.expect import Expectation
 from voicebot.core.flow import Flow
 from voicebot.core.slots import Reader
@@ -37,6 +37,10 @@ class ScriptedAgent:
 
     async def close(self) -> None:
         self._readers.clear()
+
+    def prepare(self, dialplan: Dialplan) -> tuple[Expectation, ...]:
+        """Every expectation that the flow can reach."""
+        return expectations(dialplan)
 
     def open(self, context: AgentContext) -> ScriptedSession:
         plan: Dialplan = context.dialplan

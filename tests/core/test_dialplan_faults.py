@@ -79,7 +79,7 @@ TABLE: dict[str, tuple[str, str, str, str, str]] = {
     "a percent sign": ("say: Hello.", "say: %hello", "%hello", "cannot begin", "quotes"),
     "a control character": ("say: Hello.", "say: Hel\x07lo.", "Hel\x07", "control character", "Remove"),
     "a list as key": ("operator: desk", "[a, b]: desk", "[a, b]", "key must be", "key: value"),
-    "a flow list never closed": ('hours: ["mon-fri 09:00-17:00"]', "hours: [a", "", "", ""),
+    "a flow list never closed": ('hours: ["mon-fri 09:00-17:00"]', "hours: [a", "types:", "does not go on", "Close it"),
     # --- the shape
     "an unknown key at the top": ("operator: desk", "operater: desk", "operater", "Unknown key 'operater'", "'operator'"),
     "an unknown key in a node": ("    say: Hello.", "    sya: Hello.", "sya", "Unknown key 'sya'", "'say'"),

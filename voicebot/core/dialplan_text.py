@@ -85,6 +85,8 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
         return start.line + 1 if start else line, "A quote is opened and never closed.", "Close it on the same line."
     if "expected <block end>" in problem:
         return line, "The indentation does not fit the lines before.", "Align it, or close the quotes before it."
+    if "expected ',' or" in problem:
+        return line, "A [ or { list does not go on properly.", "Close it, or put texts with , { } [ ] or ? in quotes."
     if "could not find expected ':'" in problem:
         return line, "A key without ':' stands here.", "Write `key: value`."
     return line, f"This is no YAML: {problem}.", "Look at this line and the one before."

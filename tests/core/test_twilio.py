@@ -116,7 +116,7 @@ messages = st.fixed_dictionaries(
     optional={
         "event": st.sampled_from(["media", "mark", "dtmf", "start", "stop", "connected", "else"]) | scalars,
         "streamSid": st.just(SID) | values,
-        **{name: inner | values for name in ("media", "mark", "dtmf", "start", "stop")},
+        **dict.fromkeys(("media", "mark", "dtmf", "start", "stop"), inner | values),
     },
 )
 

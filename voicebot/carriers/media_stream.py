@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from typing import Any, Protocol, assert_never
+from typing import Any, NamedTuple, Protocol, assert_never
 
 from voicebot import log
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
@@ -28,6 +28,12 @@ STALL_MS = 200
 FLOOD = 250
 """Malformed messages within `FLOOD_S` that end the stream: nobody speaks like that by mistake."""
 FLOOD_S = 5.0
+RUSH = 1500
+"""Messages of any kind within `FLOOD_S` that end the stream. A phone sends 250, and as many again after a stall."""
+OWN_MESSAGES = 200
+"""Messages of the carrier's own that may wait beside the audio."""
+CLOSE_S = 2.0
+"""A peer that does not read has this long to take the end of its stream."""
 POLICY_VIOLATION = 1008
 _log = log.get("media_stream")
 
@@ -40,6 +46,15 @@ class Socket(Protocol):
     async def send_text(self, data: str) -> None: ...
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
+
+
+class _Out(NamedTuple):
+    """What waits for the socket."""
+
+    message: str
+    samples: int = 0
+    playout: bool = True
+    """Audio and its marks, which `clear` drops; else a message that must arrive."""
 
 
 class MediaClock:
@@ -68,17 +83,20 @@ class MediaStream:
         info: CallInfo,
         on_hangup: Callable[[str], Awaitable[None]],
         on_transfer: Callable[[str], Awaitable[None]],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         if stream.start is None:
             raise ValueError("a line begins when `start` has come")
         self._info, self._socket, self._stream, self._sid = info, socket, stream, stream.start.stream_sid
         self._hang_up, self._transfer = on_hangup, on_transfer
         self.jitter = Jitter()
-        self._clock = MediaClock()
-        self._out: deque[tuple[str, int]] = deque()  # (message, samples of audio in it)
+        self._now_s, self._clock = now_s, MediaClock(now_s)
+        self._out: deque[_Out] = deque()
         self._out_samples = 0
         self._news = asyncio.Event()
         self._bad: deque[float] = deque(maxlen=FLOOD)
+        self._all: deque[float] = deque(maxlen=RUSH)
+        self._reason = EndReason.MEDIA_LOST
         self._gone = False
 
     @property
@@ -90,25 +108,25 @@ class MediaStream:
     async def events(self) -> AsyncGenerator[LineEvent, None]:
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(self._write())
-            reason = EndReason.MEDIA_LOST
             try:
                 while (text := await self._receive()) is not None:
                     message = self._stream.receive(text)
                     if isinstance(message, wire.Stop):
-                        reason = EndReason.CALLER_HANGUP
+                        self._reason = EndReason.CALLER_HANGUP
                         break
                     for event in self._events(message):
                         yield event
-                    if self._flooded():
-                        _log.warning("malformed_flood", call_id=self.info.call_id)
-                        await self._close(POLICY_VIOLATION, "too many malformed messages")
+                    self._all.append(self._now_s())
+                    if flood := self._flood():
+                        _log.warning("stream_flooded", call_id=self.info.call_id, why=flood)
+                        await self._close(POLICY_VIOLATION, flood)
                         break
                 for placed in self.jitter.flush():
                     yield self._audio(placed.pcm, placed.at, placed.concealed)
             finally:
                 self._gone = True
                 writer.cancel()
-            yield HungUp(reason.value)
+            yield HungUp(self._reason.value)
 
     async def _receive(self) -> str | bytes | None:
         """The next message; None when the socket is closed, by whomever."""
@@ -146,11 +164,15 @@ class MediaStream:
         return Audio(pcm, at, concealed)
 
     def _malformed(self, reason: str) -> Malformed:
-        self._bad.append(time.monotonic())
+        self._bad.append(self._now_s())
         return Malformed(reason)
 
-    def _flooded(self) -> bool:
-        return len(self._bad) == FLOOD and self._bad[-1] - self._bad[0] < FLOOD_S
+    def _flood(self) -> str:
+        """Why the peer must go; empty while it behaves."""
+        for seen, why in ((self._bad, "too many malformed messages"), (self._all, "too many messages")):
+            if len(seen) == seen.maxlen and seen[-1] - seen[0] < FLOOD_S:
+                return why
+        return ""
 
     # --- out
 
@@ -161,21 +183,23 @@ class MediaStream:
         if self._out_samples + samples > BUFFER_S * RATE:
             raise PeerError("The far end does not read its audio.")
         self._out_samples += samples
-        self._put(wire.media(self._sid, ulaw_encode(pcm)), samples)
-        self._put(wire.mark(self._sid, wire.mark_name(epoch, sample)))
+        self._put(_Out(wire.media(self._sid, ulaw_encode(pcm)), samples))
+        self._put(_Out(wire.mark(self._sid, wire.mark_name(epoch, sample))))
 
     def clear(self) -> None:
-        self._out = deque(item for item in self._out if not item[1])
+        if self._gone:
+            return
+        self._out = deque(item for item in self._out if not item.playout)
         self._out_samples = 0
-        self._put(wire.clear(self._sid))
+        self._put(_Out(wire.clear(self._sid)))  # `playout`, too: the next `clear` says all that this one would have
 
     def say(self, message: str) -> None:
         """A message of the carrier's own, behind what is queued; dropped when the peer does not read."""
-        if len(self._out) < 500:
-            self._put(message)
+        if not self._gone and sum(not item.playout for item in self._out) < OWN_MESSAGES:
+            self._put(_Out(message, playout=False))
 
-    def _put(self, message: str, samples: int = 0) -> None:
-        self._out.append((message, samples))
+    def _put(self, item: _Out) -> None:
+        self._out.append(item)
         self._news.set()
 
     async def _write(self) -> None:
@@ -183,10 +207,10 @@ class MediaStream:
             await self._news.wait()
             self._news.clear()
             while self._out:
-                message, samples = self._out.popleft()
-                self._out_samples -= samples
+                item = self._out.popleft()
+                self._out_samples -= item.samples
                 try:
-                    await self._socket.send_text(message)
+                    await self._socket.send_text(item.message)
                 except (RuntimeError, OSError):
                     self._gone = True
                     return
@@ -205,14 +229,21 @@ class MediaStream:
 
     async def _close(self, code: int, reason: str) -> None:
         try:
-            await self._socket.close(code, reason)
-        except (RuntimeError, OSError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code, reason)
+        except (RuntimeError, OSError):  # closed already; a TimeoutError is an OSError
             pass
 
     async def close(self, reason: str) -> None:
         """Close the socket, whatever has not been written yet written first (a second at most)."""
         for _ in range(20):
-            if not self._out:
+            if not self._out or self._gone:
                 break
             await asyncio.sleep(0.05)
         await self._close(1000, reason)
+
+    async def lost(self, reason: EndReason) -> None:
+        """The carrier says by another way that the call is over: the stream ends for this reason."""
+        if not self._gone:
+            self._reason = reason
+            await self._close(1000, reason.value)

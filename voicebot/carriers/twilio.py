@@ -8,7 +8,7 @@ later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twilio.base.exceptions import TwilioRestException
@@ -84,23 +84,23 @@ def twilio_line(
 
     async def hang_up(reason: str) -> None:
         ending(EndReason(reason), "")
-        try:
-            if rest is not None:
-                return await rest.hang_up(info.carrier_call_id)
-        except PeerError as error:
-            _log.warning("hang_up_by_stream", call_id=info.call_id, error=str(error))
-        await line.close(reason)
+        if rest is None or not await _tried(rest.hang_up(info.carrier_call_id)):
+            await line.close(reason)
 
     async def transfer(destination: str) -> None:
         ending(EndReason.TRANSFER, destination)
+        if rest is None or not await _tried(rest.transfer(info.carrier_call_id, destination), refusals=True):
+            await line.close("transfer")
+
+    async def _tried(request: Awaitable[None], refusals: bool = False) -> bool:
         try:
-            if rest is not None:
-                return await rest.transfer(info.carrier_call_id, destination)
+            await request
         except PeerError as error:
-            if not error.retryable:
+            if refusals and not error.retryable:
                 raise
-            _log.warning("transfer_by_stream", call_id=info.call_id, error=str(error))
-        await line.close("transfer")
+            _log.warning("rest_api_failed", call_id=info.call_id, error=str(error))
+            return False
+        return True
 
     line = MediaStream(socket, stream, info, hang_up, transfer)
     return line

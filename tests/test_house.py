@@ -188,7 +188,7 @@ def public(body: list[ast.stmt]) -> Iterator[ast.ClassDef | ast.FunctionDef | as
 
 
 def says_itself(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """A function of one statement; a class that is data (fields or members say what it is), whose methods, if any, do."""
+    """A function of one statement; a class of data, for its fields say what it is; and methods that do as much."""
     if not isinstance(node, ast.ClassDef):
         return len(node.body) == 1
     methods = list(public(node.body))

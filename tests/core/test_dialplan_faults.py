@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from voicebot.core.dialplan import DialplanFaults, parse
 from voicebot.core.dialplan_text import MAX_BYTES
@@ -208,6 +210,38 @@ def test_every_fault_of_a_dialplan_is_reported_at_once() -> None:
     found = faults(text)
     assert [13, 22, 34] == [fault.line for fault in found if "Nothing leads" not in fault.message]
     assert str(found[0]).startswith("shop.yaml:13: There is no transfer 'dask'. Did you mean 'desk'?")
+
+
+def test_an_argument_outside_the_tools_closed_list_is_a_fault() -> None:
+    text = GOOD.replace("{required: true}", "{required: true, enum: [small, large]}", 1)
+    assert parse(text, "shop.yaml").tools["order"].args["size"].enum == ("small", "large")
+    found = faults(text.replace('args: {size: "{size}"', "args: {size: huge"))
+    assert ["'size' cannot be 'huge'."] == [fault.message for fault in found]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(GOOD)), st.integers(0, 12), st.text("ab:-[]{}|&*!'\"#\n\t \x00é1", max_size=6)),
+        max_size=5,
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_done_to_a_dialplan_it_parses_or_names_its_faults(edits: list[tuple[int, int, str]]) -> None:
+    text = GOOD
+    for at, gone, new in edits:
+        text = text[:at] + new + text[at + gone :]
+    try:
+        assert parse(text, "shop.yaml").nodes
+    except DialplanFaults as error:
+        lines = text.count("\n") + 1
+        assert error.faults
+        assert all(1 <= fault.line <= lines + 1 and fault.message and fault.file for fault in error.faults)
+
+
+@given(st.text(max_size=200))
+def test_any_text_at_all_is_a_dialplan_or_named_faults(text: str) -> None:
+    with pytest.raises(DialplanFaults):
+        parse(text, "noise.yaml")
 
 
 def test_the_error_itself_is_all_faults_a_line_each() -> None:

@@ -131,10 +131,9 @@ def test_no_alone_asks_what_to_change_and_takes_it() -> None:
 def test_help_repeat_and_start_over_work_in_the_middle() -> None:
     caller = Caller("coffee")
     question = caller.says("a mocha")
-    assert (
-        "Small, medium or large. Or eight, twelve, sixteen or twenty ounces. What size would you like?"
-        == caller.says("help")
-    )
+    answer = caller.says("help")
+    assert answer.startswith("Small, medium or large. Or eight, twelve, sixteen or twenty ounces. You can also press")
+    assert answer.endswith("1 for small, 2 for medium, 3 for large. What size would you like?")
     caller.says("small")
     readback = caller.said
     assert readback == caller.says("pardon")
@@ -481,7 +480,7 @@ def test_no_caller_makes_the_flow_raise_fall_silent_or_hold_an_impossible_value(
 ) -> None:
     name, now, turns, fates = call
     reader = READERS[name]
-    flow = Flow(PLANS[name], now, "+1", reader)
+    flow = Flow(PLANS[name], now, "+1")
     prepared = {*EXPECTED, "nothing"}
     steps = 0
     for turn in [Opening(), *turns]:

@@ -364,6 +364,9 @@ def _tool(plan: Dialplan, path: Path, name: str, args: Mapping[str, str], slots:
         if tool.args and arg not in tool.args:
             yield Fault((*path, "args", arg), f"The tool {name!r} takes no {arg!r}.", did_you_mean(arg, tool.args))
         yield from _texts(plan, (*path, "args", arg), (text,), slots)
+        enum = tool.args[arg].enum if arg in tool.args else ()
+        if enum and "{" not in text and text not in enum:
+            yield Fault((*path, "args", arg), f"{arg!r} cannot be {text!r}.", did_you_mean(text, enum))
     for arg, spec in tool.args.items():
         if spec.required and arg not in args:
             yield Fault((*path, "args"), f"The tool {name!r} needs {arg!r}.", f"Add `{arg}: …`.")

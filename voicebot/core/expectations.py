@@ -10,7 +10,7 @@ from voicebot.core.grammar import TypeUse, normalise
 from voicebot.core.grammar import parse as parse_phrase
 from voicebot.core.phrases import leaves, write
 from voicebot.core.plan import Action, Decide, Dialplan, Node, Slot, TakeMessage
-from voicebot.core.slots import Reader, with_type
+from voicebot.core.slots import Reader, reader_of, with_type
 
 YES_NO_MS = (250, 450)
 DIGITS_MS = (700, 1200)
@@ -23,7 +23,7 @@ MAX_PAIRED = 6
 
 def expectations(plan: Dialplan) -> tuple[Expectation, ...]:
     """Every expectation the flow can reach: what a recogniser prepares when the dialplan loads."""
-    reader = Reader(plan)
+    reader = reader_of(plan)
     found: dict[str, Expectation] = {}
     for name, node in plan.nodes.items():
         for each in _of_node(reader, name, node):
@@ -33,20 +33,20 @@ def expectations(plan: Dialplan) -> tuple[Expectation, ...]:
 
 def _of_node(reader: Reader, name: str, node: Node) -> Iterator[Expectation]:
     if node.collect:
-        yield form(reader, name)
+        yield expected(reader, "form", name)
         for slot, spec in node.collect.items():
             if spec.ask:
-                yield asking(reader, name, slot)
-            yield checking(reader, name, slot)
+                yield expected(reader, "asking", name, slot)
+            yield expected(reader, "checking", name, slot)
         if node.readback:
-            yield reading_back(reader, name)
-            yield changing(reader, name)
+            yield expected(reader, "reading_back", name)
+            yield expected(reader, "changing", name)
     elif node.intents or node.dtmf:
-        yield menu(reader, name)
+        yield expected(reader, "menu", name)
         if any(intent.title for intent in node.intents.values()):
-            yield checking(reader, name, "")
+            yield expected(reader, "checking", name)
     if any(_takes_message(actions) for actions in (node.do, *(intent.do for intent in node.intents.values()))):
-        yield message(reader, name)
+        yield expected(reader, "message", name)
 
 
 def _takes_message(actions: tuple[Action, ...]) -> bool:

@@ -33,7 +33,7 @@ from voicebot.core.plan import (
     UseTool,
 )
 from voicebot.core.prompts import Change, Check, CheckIntent, Form, Menu, Message, Over, Readback, State, Tool
-from voicebot.core.slots import Reader
+from voicebot.core.slots import reader_of
 from voicebot.core.talk import Talk
 from voicebot.core.words import Words
 
@@ -53,10 +53,10 @@ class Step:
 
 
 class Flow:
-    """One call. `now`: local time at the dialplan's place. `reader` may be shared by the dialplan's calls."""
+    """One call. `now`: local time at the dialplan's place; `caller`: number or SIP user."""
 
-    def __init__(self, plan: Dialplan, now: datetime, caller: str = "", reader: Reader | None = None) -> None:
-        self._talk = Talk(reader or Reader(plan), now, caller)
+    def __init__(self, plan: Dialplan, now: datetime, caller: str = "") -> None:
+        self._talk = Talk(reader_of(plan), now, caller)
 
     @property
     def node(self) -> str:

@@ -12,6 +12,7 @@ from voicebot.core.grammar import normalise
 from voicebot.core.hearing import understand
 from voicebot.core.plan import Node
 from voicebot.core.prompts import Change, Check, Form, Readback, first_missing
+from voicebot.core.sentences import filled
 from voicebot.core.slots import Reading, Understood
 from voicebot.core.spoken_numbers import digits as digit_run
 from voicebot.core.talk import Talk
@@ -80,10 +81,10 @@ def advance(talk: Talk, changed: Sequence[str]) -> Outcome:
 
 
 def _needs_check(talk: Talk, node: Node, slot: str) -> bool:
-    filled, mode = talk.memory.filled.get(slot), node.collect[slot].confirm
-    if filled is None or filled.confirmed or mode == "never":
+    known, mode = talk.memory.filled.get(slot), node.collect[slot].confirm
+    if known is None or known.confirmed or mode == "never":
         return False
-    return mode == "always" or (not node.readback and filled.sure < DOUBTFUL)
+    return mode == "always" or (not node.readback and known.sure < DOUBTFUL)
 
 
 def _echo(talk: Talk, changed: Sequence[str]) -> None:
@@ -91,7 +92,7 @@ def _echo(talk: Talk, changed: Sequence[str]) -> None:
     memory = talk.memory
     unsure = [s for s in changed if s in memory and memory.filled[s].sure < UNSURE and not talk.reader.slot(s).secret]
     if said := ", ".join(memory.said(slot) for slot in unsure):
-        talk.say(talk.prompts.filled(talk.reader.manners.understood, value=said[0].upper() + said[1:]))
+        talk.say(filled(talk.reader.manners.understood, value=said[0].upper() + said[1:]))
 
 
 def ask_for(talk: Talk, slot: str) -> None:

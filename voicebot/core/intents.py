@@ -14,9 +14,9 @@ from datetime import date
 
 from voicebot.core.grammar import TypeUse
 from voicebot.core.grammar import parse as parse_phrase
-from voicebot.core.phrases import leaves, longest, spellings
+from voicebot.core.phrases import leaves, spellings
 from voicebot.core.plan import Intent, Slot
-from voicebot.core.slots import Reader, Understood, compiled
+from voicebot.core.slots import Reader, Understood, said_from
 
 CLEAR = 0.55
 """Score from which an intent is taken as said."""
@@ -132,10 +132,9 @@ def command(reader: Reader, words: Sequence[str]) -> str | None:
 def _is_all(phrases: tuple[str, ...], words: Sequence[str], fillers: Iterable[str]) -> bool:
     fillers = frozenset(fillers)
     for start in range(len(words)):
-        for node in compiled(phrases):
-            end = longest(node, words, start, {})
-            if end > start and all(word in fillers for word in words[end:]):
-                return True
+        end = said_from(phrases, words, start)
+        if end > start and all(word in fillers for word in words[end:]):
+            return True
         if words[start] not in fillers:
             return False
     return False

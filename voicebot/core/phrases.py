@@ -41,6 +41,26 @@ def longest(node: Node, words: Sequence[str], start: int, types: Types) -> int:
     return max(ends(node, words, start, types), default=start)
 
 
+def firsts(node: Node, types: Types) -> frozenset[str]:
+    """Every word that a match may begin with: where none of them stands, there is no need to try."""
+    match node:
+        case Word(text):
+            return frozenset((text,))
+        case TypeUse(name):
+            return firsts(types[name], types) if name in types else frozenset()
+        case Choice(options):
+            return frozenset(word for option in options for word in firsts(option, types))
+        case Row(parts):
+            found: frozenset[str] = frozenset()
+            for part in parts:
+                found |= firsts(part, types)
+                if not may_be_empty(part):
+                    break
+            return found
+        case _:
+            assert_never(node)
+
+
 def leaves(node: Node) -> Iterator[Word | TypeUse]:
     """Its words and types, in order."""
     match node:

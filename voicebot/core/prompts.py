@@ -13,8 +13,9 @@ from typing import assert_never
 from voicebot.core.expect import NOTHING, Expectation
 from voicebot.core.expectations import expected
 from voicebot.core.memory import Memory
-from voicebot.core.plan import Action, Node, Slot, TakeMessage
-from voicebot.core.slots import Reader, with_type
+from voicebot.core.plan import Action, Node, TakeMessage
+from voicebot.core.sentences import filled, hint
+from voicebot.core.slots import Reader
 
 # --- states: what the flow waits for ---------------------------------------------------------------------------
 
@@ -109,9 +110,9 @@ class Prompts:
             case Form(asked=slot):
                 return self._ask(name, node, slot)
             case Check(slot):
-                return self.filled(self.variant(f"check {slot}", m.confirm), value=self._memory.said(slot))
+                return filled(self.variant(f"check {slot}", m.confirm), value=self._memory.said(slot))
             case CheckIntent(intent):
-                return self.filled(m.confirm_intent, title=node.intents[intent].title)
+                return filled(m.confirm_intent, title=node.intents[intent].title)
             case Readback():
                 return node.readback
             case Change():
@@ -129,7 +130,7 @@ class Prompts:
         if not slot:
             return self._reader.manners.anything_wrong
         asked = self.variant(f"{name}/{slot}", node.collect[slot].ask)
-        return asked or self.filled(self._reader.manners.ask_slot, slot=slot.replace("_", " "))
+        return asked or filled(self._reader.manners.ask_slot, slot=slot.replace("_", " "))
 
     def again(self, name: str, state: State, misses: int, silent: bool) -> list[str]:
         """The `misses`-th time that nothing was understood, 1-based: say it again, then explain, then offer help."""
@@ -143,8 +144,7 @@ class Prompts:
         elif misses == 1:
             texts.append(self.question(name, state))
         else:
-            hint = self.hint(name, state)
-            texts += [hint] if hint else [self.question(name, state)]
+            texts.append(self.hint(name, state) or self.question(name, state))
         if misses > 1 and plan.operator:
             texts.append(m.offer_operator)
         return texts
@@ -164,28 +164,13 @@ class Prompts:
         node, m = self._reader.plan.nodes[name], self._reader.manners
         match state:
             case Form(asked=slot) if slot:
-                spec = with_type(slot, node.collect[slot])
-                return spec.help or self._keys(spec)
+                return hint(self._reader.plan, slot, node.collect[slot])
             case Menu() | Form() | Change():
                 return node.help
             case Check() | CheckIntent() | Readback():
                 return m.explain_yes_no
             case _:
                 return ""
-
-    def _keys(self, spec: Slot) -> str:
-        m = self._reader.manners
-        if spec.dtmf:
-            keys = ", ".join(f"{key} for {value}" for key, value in spec.dtmf.items())
-            return self.filled(m.explain_keys, keys=keys)
-        return m.explain_digits if spec.type in ("digits", "phone", "number") else ""
-
-    @staticmethod
-    def filled(text: str, **values: str) -> str:
-        """A built-in sentence with its own values, which are no slots of the dialplan."""
-        for name, value in values.items():
-            text = text.replace(f"{{{name}}}", value.translate(_LITERAL))
-        return text
 
     def expectation(self, name: str, state: State) -> Expectation:
         """What the caller may say in this state."""
@@ -211,10 +196,6 @@ class Prompts:
                 return NOTHING
             case _:
                 assert_never(state)
-
-
-_LITERAL = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")"})
-"""What a caller said is never read as a template."""
 
 
 def first_missing(node: Node, memory: Memory) -> str:

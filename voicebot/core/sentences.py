@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from voicebot.core import manners, say
-from voicebot.core.plan import Action, Decide, Dialplan, HangUp, PutThrough, Say, TakeMessage
+from voicebot.core.plan import Action, Decide, Dialplan, HangUp, PutThrough, Say, Slot, TakeMessage
 from voicebot.core.say import opening_hours
+from voicebot.core.slots import with_type
 
 GREETINGS = ("Good morning", "Good afternoon", "Good evening")
 
@@ -34,8 +35,9 @@ def _texts(plan: Dialplan) -> Iterator[str]:
     yield from (s.one_moment, s.sorry, s.trouble, *s.still_there, s.goodbye, s.busy)
     for node in plan.nodes.values():
         yield from (*node.say, *node.reprompts, node.help, node.readback)
-        for spec in node.collect.values():
-            yield from (*spec.ask, *spec.reprompts, spec.help)
+        for name, spec in node.collect.items():
+            yield from (*spec.ask, *spec.reprompts)
+            yield hint(plan, name, spec)
         for actions in (node.do, *(intent.do for intent in node.intents.values())):
             yield from _said(plan, actions)
     if plan.operator:
@@ -58,6 +60,30 @@ def _said(plan: Dialplan, actions: tuple[Action, ...]) -> Iterator[str]:
                 yield from _said(plan, otherwise)
             case _:
                 pass
+
+
+def hint(plan: Dialplan, name: str, spec: Slot) -> str:
+    """How a slot is explained: its help, then the keys."""
+    keys = _keys_hint(manners.of(plan.language), with_type(name, spec))
+    return " ".join(filter(None, (spec.help, keys)))
+
+
+def _keys_hint(own: manners.Manners, spec: Slot) -> str:
+    """How to use the keys for a slot; empty where they are of no use or its own help is enough."""
+    if spec.dtmf:
+        return filled(own.explain_keys, keys=", ".join(f"{key} for {value}" for key, value in spec.dtmf.items()))
+    return own.explain_digits if spec.type in ("digits", "phone", "number") and not spec.help else ""
+
+
+def filled(text: str, **values: str) -> str:
+    """A built-in sentence with its own values, which are no slots of the dialplan."""
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value.translate(_LITERAL))
+    return text
+
+
+_LITERAL = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")"})
+"""What a caller said is never read as a template."""
 
 
 _SAID = (

@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Any
 
 from voicebot.core import kinds, manners
 from voicebot.core import lexicon as names
 from voicebot.core.grammar import Choice, Node, Word
 from voicebot.core.grammar import parse as parse_phrase
-from voicebot.core.phrases import leaves, longest, write
+from voicebot.core.phrases import firsts, leaves, longest, write
 from voicebot.core.plan import Dialplan, Slot
-from voicebot.core.spoken_numbers import letters
+from voicebot.core.spoken_numbers import ALPHABET, ONES, ORDINALS, TEENS, TENS, letters
+from voicebot.core.spoken_times import MONTHS, WEEKDAYS
 
 Form = Mapping[str, Slot]
 ARTICLES = frozenset("a an the any some more my with".split())
@@ -33,6 +35,11 @@ NAME_MARKERS = (
     ("i'm",), ("it's",), ("it", "is"), ("call", "me"), ("name", "of"),
 )  # fmt: skip
 NAME_WORDS = 4
+MAX_MENDED = 2000
+"""Words whose mending is remembered."""
+MAX_READERS = 32
+"""Dialplans whose compiled types are kept for the process."""
+_NEVER_MENDED = frozenset((*MONTHS, *WEEKDAYS, *ONES, *TEENS, *TENS, *ORDINALS, *ALPHABET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,15 @@ class Reader:
         self.types: dict[str, Node] = {
             name: Choice(tuple(node for _, node in values)) for name, values in self.choices.items()
         }
+        self._starts = {
+            name: tuple((value, node, firsts(node, self.types)) for value, node in values)
+            for name, values in self.choices.items()
+        }
         self.slots = _slots(plan)
         self.kept: dict[tuple[str, ...], Any] = {}
         """What other modules derive from the dialplan once: expectations, classifiers."""
-        self.known = frozenset(leaf.text for leaf in self._leaves() if isinstance(leaf, Word))
+        self.known = frozenset(leaf.text for leaf in self._leaves() if isinstance(leaf, Word)) | _NEVER_MENDED
+        self._mended: dict[str, str] = {}
 
     def _values(self, choices: Sequence[str] | Mapping[str, Sequence[str]]) -> Iterator[tuple[str | None, Node]]:
         if not isinstance(choices, Mapping):
@@ -114,6 +126,13 @@ class Reader:
         return [word if word in self.known or len(word) < 5 else self._nearest(word) for word in words]
 
     def _nearest(self, word: str) -> str:
+        if word not in self._mended:
+            if len(self._mended) >= MAX_MENDED:
+                self._mended.clear()
+            self._mended[word] = self._search(word)
+        return self._mended[word]
+
+    def _search(self, word: str) -> str:
         def alike(known: str) -> float:
             matcher = SequenceMatcher(None, word, known)
             return matcher.ratio() if matcher.real_quick_ratio() > 0.84 else 0.0
@@ -186,8 +205,8 @@ class Reader:
         if spec.type not in self.choices:
             return kinds.spoken(spec, words, at, today, self.month_first, asked)
         best: tuple[str, int] | None = None
-        for value, node in self.choices[spec.type]:
-            end = longest(node, words, at, self.types)
+        for value, node, starts in self._starts[spec.type]:
+            end = longest(node, words, at, self.types) if words[at] in starts else at
             if end > (best[1] if best else at):
                 best = (value if value is not None else " ".join(words[at:end]), end)
         return best
@@ -198,19 +217,15 @@ class Reader:
 
     def agreement(self, words: Sequence[str]) -> str | None:
         """`yes`, `no`, or None where neither was said, or both."""
-        table = {answer: _compiled(phrases) for answer, phrases in self._agreements()}
         best: dict[str, tuple[int, int]] = {}
-        for answer, nodes in table.items():
+        for answer, phrases in (("yes", self.manners.yes), ("no", self.manners.no)):
             for at in range(len(words)):
-                length = max(longest(node, words, at, {}) - at for node in nodes)
+                length = said_from(phrases, words, at) - at
                 best[answer] = max(best.get(answer, (0, 0)), (length, -at))
         yes, no = best.get("yes", (0, 0)), best.get("no", (0, 0))
         if yes[0] == no[0]:  # "no, yes": take it back; "no" first and alone after it counts as no
             return None if not yes[0] or yes[1] == no[1] else ("no" if no[1] > yes[1] else None)
         return "yes" if yes[0] > no[0] else "no"
-
-    def _agreements(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        return (("yes", self.manners.yes), ("no", self.manners.no))
 
     def _names(self, slot: str, words: Sequence[str], asked: bool) -> Iterator[Reading]:
         """Free names are taken only when asked for, or after "my name is"."""
@@ -291,17 +306,29 @@ def with_type(name: str, spec: Slot) -> Slot:
     return spec if spec.type else spec.model_copy(update={"type": name})
 
 
-_cache: dict[tuple[str, ...], tuple[Node, ...]] = {}
+_readers: dict[str, Reader] = {}
 
 
-def _compiled(phrases: tuple[str, ...]) -> tuple[Node, ...]:
-    """Parsed once for the process: there are a handful of such lists."""
-    if phrases not in _cache:
-        _cache[phrases] = tuple(parse_phrase(phrase) for phrase in phrases)
-    return _cache[phrases]
+def reader_of(plan: Dialplan) -> Reader:
+    """The reader of a dialplan, compiled once for each content."""
+    key = plan.hash
+    if key not in _readers:
+        while len(_readers) >= MAX_READERS:
+            _readers.pop(next(iter(_readers)))
+        _readers[key] = Reader(plan)
+    return _readers[key]
 
 
-compiled = _compiled
+@lru_cache(maxsize=64)
+def _compiled(phrases: tuple[str, ...]) -> tuple[tuple[Node, frozenset[str]], ...]:
+    """Built-in phrases with the words they begin with; there are a handful of such lists."""
+    return tuple((node, firsts(node, {})) for node in map(parse_phrase, phrases))
+
+
+def said_from(phrases: tuple[str, ...], words: Sequence[str], at: int) -> int:
+    """Where the longest of these phrases ends that begins at `at`; `at` when none does."""
+    nodes = [node for node, starts in _compiled(phrases) if words[at] in starts]
+    return max((longest(node, words, at, {}) for node in nodes), default=at)
 
 
 def _denied(words: Sequence[str], start: int) -> tuple[int, str]:

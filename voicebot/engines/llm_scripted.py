@@ -9,11 +9,7 @@ from voicebot.core.dialogue import CallerTurn, LlmEvent
 from voicebot.core.dialplan import Dialplan, expectations
 from voicebot.core.expect import Expectation
 from voicebot.core.flow import Flow
-from voicebot.core.slots import Reader
 from voicebot.engines.base import AgentContext, EngineConfig
-
-MAX_READERS = 32
-"""Dialplans whose compiled types are kept."""
 
 
 def check() -> str | None:
@@ -27,29 +23,17 @@ def create(config: EngineConfig) -> ScriptedAgent:
 
 
 class ScriptedAgent:
-    """Shared by all calls; a dialplan is compiled once for each of its contents."""
-
-    def __init__(self) -> None:
-        self._readers: dict[str, Reader] = {}
+    """Shared by all calls, which share nothing but their dialplan."""
 
     async def start(self) -> None:
-        """Nothing to warm up."""
+        """Nothing to warm up: the dialplan was compiled when its expectations were asked for."""
 
     async def close(self) -> None:
-        self._readers.clear()
-
-    def prepare(self, dialplan: Dialplan) -> tuple[Expectation, ...]:
-        """Every expectation that the flow can reach."""
-        return expectations(dialplan)
+        """Nothing to let go."""
 
     def open(self, context: AgentContext) -> ScriptedSession:
         plan: Dialplan = context.dialplan
-        reader = self._readers.get(plan.hash)
-        if reader is None:
-            while len(self._readers) >= MAX_READERS:
-                self._readers.pop(next(iter(self._readers)))
-            reader = self._readers[plan.hash] = Reader(plan)
-        return ScriptedSession(Flow(plan, datetime.fromisoformat(context.now_iso), context.caller, reader))
+        return ScriptedSession(Flow(plan, datetime.fromisoformat(context.now_iso), context.caller))
 
 
 class ScriptedSession:

@@ -19,12 +19,12 @@ from voicebot.core.grammar import (
     Word,
     complete,
     grammar,
-    jsgf,
     matches,
     parse,
     sample,
     vocabulary,
 )
+from voicebot.core.jsgf import jsgf
 
 
 def expect(*phrases: str, mode: Mode = Mode.CLOSED, **types: tuple[str, ...]) -> Expectation:

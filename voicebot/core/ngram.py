@@ -62,7 +62,7 @@ def open_vocabulary(expectation: Expectation) -> set[str]:
     return vocabulary(expectation) | manners()
 
 
-def language_model(expectation: Expectation, count: int = 20_000, seed: int = 1) -> str:
+def language_model(expectation: Expectation, count: int = 10_000, seed: int = 1) -> str:
     """ARPA trigram for an open expectation; the same text for the same arguments."""
     return arpa(spoken(expectation, count, seed), open_vocabulary(expectation))
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ RATE = 16_000
 """What the acoustic model was trained on."""
 FRAME_MS = 10
 NBEST = 8
+NBEST_S = 0.01
 
 Samples = npt.NDArray[np.int16]
 
@@ -206,11 +208,14 @@ class Decoder:
         return Words(text, True, round(confidence, 3), words, self._nbest(text))
 
     def _nbest(self, text: str) -> tuple[str, ...]:
+        """Best first. The search for the next one can take long where the lattice is dense: it has a time limit,
+        so how many there are is not reproducible; the first one is."""
         found = {text: None}
+        until = time.monotonic() + NBEST_S
         for _, entry in zip(range(4 * NBEST), self._native.nbest() or (), strict=False):
             if entry is not None and (other := _clean(entry.hypstr)):
                 found[other] = None
-            if len(found) == NBEST:
+            if len(found) == NBEST or time.monotonic() > until:
                 break
         return tuple(found)
 

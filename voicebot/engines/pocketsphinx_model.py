@@ -21,9 +21,10 @@ from typing import Any
 
 from voicebot.core import ngram, pronounce
 from voicebot.core.expect import Expectation, Mode
-from voicebot.core.grammar import GrammarError, jsgf, vocabulary
+from voicebot.core.grammar import GrammarError, vocabulary
+from voicebot.core.jsgf import jsgf
 
-BUILDER = "2"
+BUILDER = "3"
 """Changes whenever the same expectation would give other files."""
 
 _VARIANT = re.compile(r"\(\d+\)$")

@@ -1,7 +1,8 @@
-"""Who may call, and how much: one place for all carriers. Nothing that costs is opened before `admit` says so."""
+"""Who may call, and how much: one place for all carriers. Nothing that costs is opened before a token was redeemed."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 TOKEN_TTL_S = 60.0
 TOKEN_BYTES = 16
+LINK_TTL_S = 300.0
 MAX_TOKENS = 10_000
 """Tokens that wait for their call; over it the oldest go. A flood of web hooks costs memory for these only."""
 
@@ -27,11 +29,11 @@ class Grant:
 
 
 class Tokens:
-    """One-time, short-lived, bound to one call."""
+    """One-time, short-lived, bound to one call. Kept by their hash: how long a look-up takes says nothing of one."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
-        self._waiting: OrderedDict[str, tuple[float, Grant]] = OrderedDict()
+        self._waiting: OrderedDict[bytes, tuple[float, Grant]] = OrderedDict()
 
     def mint(self, grant: Grant) -> str:
         """128 random bits, url-safe."""
@@ -39,20 +41,14 @@ class Tokens:
         while len(self._waiting) >= MAX_TOKENS:
             self._waiting.popitem(last=False)
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._waiting[token] = (self._clock_s() + TOKEN_TTL_S, grant)
+        self._waiting[_hash(token)] = (self._clock_s() + TOKEN_TTL_S, grant)
         return token
 
     def redeem(self, token: str, call_sid: str) -> Grant | None:
         """What it stands for, once. A token shown with another call's id is used up as well: somebody is guessing."""
         self._expire()
-        found = None
-        for known in self._waiting:  # every comparison takes as long as any other
-            if hmac.compare_digest(known.encode(), token.encode()):
-                found = known
-        if found is None:
-            return None
-        _, grant = self._waiting.pop(found)
-        if grant.call_sid and not hmac.compare_digest(grant.call_sid.encode(), call_sid.encode()):
+        _, grant = self._waiting.pop(_hash(token), (0.0, None))
+        if grant is None or (grant.call_sid and not hmac.compare_digest(grant.call_sid.encode(), call_sid.encode())):
             return None
         return grant
 
@@ -60,6 +56,32 @@ class Tokens:
         now = self._clock_s()
         while self._waiting and next(iter(self._waiting.values()))[0] < now:
             self._waiting.popitem(last=False)
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+class Links:
+    """Addresses that open one thing for a while, for what cannot send a token along, such as an `<audio>` element."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s, self._key = clock_s, secrets.token_bytes(32)
+
+    def sign(self, what: str) -> str:
+        """A pass for `what`: until when, and our seal."""
+        until = str(int(self._clock_s() + LINK_TTL_S))
+        return f"{until}.{self._seal(what, until)}"
+
+    def opens(self, shown: str, what: str) -> bool:
+        """Whether the pass shown is ours, for this, and not too old."""
+        until, _, seal = shown.partition(".")
+        ours = hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), self._seal(what, until).encode())
+        return ours and self._clock_s() <= int(until)
+
+    def _seal(self, what: str, until: str) -> str:
+        text = f"{until}:{what}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:32]
 
 
 class Doors:
@@ -77,7 +99,7 @@ class Doors:
         """None when one more may come, else why not."""
         if self.inside >= self._most:
             return "busy"
-        if caller and self._callers[caller] >= self._most_per_caller:
+        if caller and self._callers.get(caller, 0) >= self._most_per_caller:
             return "too many calls from this caller"
         return None
 

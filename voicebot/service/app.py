@@ -14,6 +14,7 @@ from voicebot.call.runtime import Runtime
 from voicebot.config import Settings
 from voicebot.service import browser_routes
 from voicebot.service.desk import Desk
+from voicebot.service.shield import Shield
 from voicebot.service.store import Store
 from voicebot.service.twilio_routes import Twilio
 
@@ -50,6 +51,7 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
         title="voicebot", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.desk = desk
+    app.add_middleware(Shield)
     app.include_router(Twilio(desk).router())
     app.include_router(browser_routes.router(desk))
 

@@ -5,14 +5,17 @@ GET  /api/dialplans           what may be called
 POST /browser/call            {"dialplan": …} → {"token", "dialplan"}: leave to call once, for a minute
 WS   /browser/stream          the call (see `carriers.browser`)
 GET  /api/calls, /api/calls/ID, /api/calls/ID/timeline, /api/calls/ID/audio
+POST /api/calls/ID/link       → {"url"}: the audio without a token, for five minutes, for an `<audio>` element
+
+All but the page itself ask for the console token, where one is set, as `Authorization: Bearer …`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, HTTPException, Query, Request, Response, WebSocket
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -20,23 +23,12 @@ from pydantic import BaseModel
 from voicebot.call.runtime import new_call_id
 from voicebot.carriers.base import CallInfo
 from voicebot.carriers.browser import browser_line, show
-from voicebot.core import twilio as wire
 from voicebot.core.timeline import decode, latencies
 from voicebot.service.admission import Grant
-from voicebot.service.desk import Desk, first_start, same_origin
+from voicebot.service.desk import BUSY, POLICY_VIOLATION, Desk, same_origin
 from voicebot.service.store import CallRow
 
 STATIC = Path(__file__).parent / "static"
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-    "Cache-Control": "no-cache",
-}
-POLICY_VIOLATION = 1008
-TRY_LATER = 1013
 
 
 class CallRequest(BaseModel):
@@ -61,7 +53,7 @@ def router(desk: Desk) -> APIRouter:
 
     @routes.get("/", include_in_schema=False)
     def page() -> Response:
-        return FileResponse(STATIC / "index.html", headers=HEADERS)
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     @routes.get("/api/dialplans")
     def dialplans(request: Request) -> list[dict[str, str]]:
@@ -85,24 +77,20 @@ def router(desk: Desk) -> APIRouter:
         if not same_origin(socket, desk.settings.public_url):
             await socket.close(POLICY_VIOLATION)
             return
-        await socket.accept()
-        state = wire.Stream()
-        if not await first_start(socket, state) or state.start is None:
-            await socket.close(POLICY_VIOLATION, "no start")
+        admitted = await desk.admit("browser", socket)
+        if admitted is None:
             return
-        grant = desk.tokens.redeem(state.start.parameters.get("token", ""), state.start.call_sid)
-        plan = desk.runtime.choose("", "", grant.dialplan) if grant else None
-        if grant is None or plan is None:
-            await socket.close(POLICY_VIOLATION, "bad token")
-            return
+        state, _, grant, plan = admitted
         if (why := desk.refuses(grant.caller)) is not None:
             await desk.reject("browser", grant.caller, grant.called, "", plan.name, why)
-            await socket.close(TRY_LATER, why)
+            await socket.close(BUSY, why)
             return
         line = browser_line(socket, state, CallInfo(new_call_id(), "browser", grant.caller, grant.called))
-        reason = await desk.carry(line, plan, lambda record: show(line, record))
-        await line.hangup(reason.value)
-        await line.close(reason.value)
+        try:
+            reason = await desk.carry(line, plan, lambda record: show(line, record))
+            await line.hangup(reason.value)
+        finally:
+            await line.close("call ended")
 
     @routes.get("/api/calls")
     def calls(request: Request, limit: int = 50) -> list[dict[str, Any]]:
@@ -125,11 +113,19 @@ def router(desk: Desk) -> APIRouter:
         visitor(request)
         return JSONResponse([{"ms": r.ms, "kind": r.kind, **r.fields} for r in _records(row_of(call_id))])
 
-    @routes.get("/api/calls/{call_id}/audio")
-    def audio(request: Request, call_id: str) -> Response:
+    @routes.post("/api/calls/{call_id}/link")
+    def link(request: Request, call_id: str) -> dict[str, str]:
         visitor(request)
-        file = Path(row_of(call_id).folder) / "audio.wav"
-        if not file.is_file():
+        row = row_of(call_id)
+        return {"url": f"/api/calls/{row.id}/audio?pass={desk.links.sign(row.id)}"}
+
+    @routes.get("/api/calls/{call_id}/audio")
+    def audio(request: Request, call_id: str, shown: Annotated[str, Query(alias="pass")] = "") -> Response:
+        if not (shown and desk.links.opens(shown, call_id)):
+            visitor(request)
+        row = row_of(call_id)
+        file = Path(row.folder) / "audio.wav"
+        if not row.folder or not file.is_file():
             raise HTTPException(404, "This call was not recorded.")
         return FileResponse(file, media_type="audio/wav")
 

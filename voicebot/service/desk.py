@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
 
 from voicebot import log
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.config import Settings
+from voicebot.core import twilio as wire
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
-from voicebot.service.admission import Doors, Tokens
+from voicebot.service.admission import Doors, Grant, Links, Tokens
 from voicebot.service.health import CallWatch, Metrics
 from voicebot.service.store import Store
 
 START_DEADLINE_S = 5.0
 """A stream that has not said `start` by then is nobody we know."""
+PATIENCE = 20
+"""Messages that may come before `start`."""
+MAX_WAITING = 200
+"""Streams that may wait for their `start` at once."""
+COMPLAIN_EVERY_S = 1.0
+"""Strangers may knock often; the log says so once a second at most, the metrics count them all."""
+POLICY_VIOLATION, BUSY = 1008, 1013
+"""Close codes of a websocket."""
 _log = log.get("service")
+
+
+class Admitted(NamedTuple):
+    """A stream that may become a call."""
+
+    stream: wire.Stream
+    call_sid: str
+    grant: Grant
+    plan: Dialplan
 
 
 @dataclass(slots=True)
@@ -32,7 +53,12 @@ class Desk:
     store: Store
     metrics: Metrics = field(default_factory=Metrics)
     tokens: Tokens = field(default_factory=Tokens)
+    links: Links = field(default_factory=Links)
     doors: Doors = field(init=False)
+    waiting: int = 0
+    """Streams that have not said `start` yet."""
+    start_deadline_s: float = START_DEADLINE_S
+    _complained_s: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.doors = Doors(self.settings.max_calls, self.settings.max_calls_per_caller)
@@ -40,6 +66,37 @@ class Desk:
     def refuses(self, caller: str) -> str | None:
         """Why no call can be taken now; None when one can."""
         return self.runtime.not_ready() or self.doors.full(caller)
+
+    async def admit(self, carrier: str, socket: WebSocket) -> Admitted | None:
+        """Accept a stream and see its token: the one place for all carriers. None: it was shown the door."""
+        await socket.accept()
+        stream = wire.Stream()
+        if self.waiting >= MAX_WAITING:
+            await self._turn_away(carrier, socket, "too many streams wait", BUSY)
+            return None
+        self.waiting += 1
+        try:
+            start = await _first_start(socket, stream, self.start_deadline_s)
+        finally:
+            self.waiting -= 1
+        if start is None:
+            await self._turn_away(carrier, socket, "no start", POLICY_VIOLATION)
+            return None
+        grant = self.tokens.redeem(start.parameters.get("token", ""), start.call_sid)
+        plan = self.runtime.choose("", "", grant.dialplan) if grant else None
+        if grant is None or plan is None:
+            await self._turn_away(carrier, socket, "bad token", POLICY_VIOLATION)
+            return None
+        return Admitted(stream, start.call_sid, grant, plan)
+
+    async def _turn_away(self, carrier: str, socket: WebSocket, why: str, code: int) -> None:
+        self.metrics.refused.labels(carrier, why).inc()
+        self.complain("stream_refused", carrier=carrier, why=why)
+        try:
+            async with asyncio.timeout(1.0):
+                await socket.close(code, why)
+        except (RuntimeError, OSError):  # gone already
+            pass
 
     async def reject(
         self, carrier: str, caller: str, called: str, carrier_call_id: str, dialplan: str, why: str
@@ -72,13 +129,31 @@ class Desk:
         _log.info("call_ended", call_id=info.call_id, reason=reason.value, seconds=round(line.clock_ms() / 1000, 1))
         return reason
 
+    def complain(self, event: str, **facts: Any) -> None:
+        """Log what a stranger did, not too often."""
+        if (now_s := time.monotonic()) - self._complained_s >= COMPLAIN_EVERY_S:
+            self._complained_s = now_s
+            _log.warning(event, **facts)
+
     def console_open(self, connection: HTTPConnection) -> bool:
-        """Whether this request may see the console: the token where one is set, else this machine only."""
+        """Whether this request may see the console: by the token where one is set, else from this machine only."""
         wanted = self.settings.console_token.get_secret_value()
         if not wanted:
-            return self.settings.loopback
+            return self.settings.loopback and _from_here(connection, self.settings.host)
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _from_here(connection: HTTPConnection, host: str) -> bool:
+    """Asked for by a name of this machine, and not passed on by a proxy or a tunnel. A page of another site whose
+    name was made to lead here (DNS rebinding) asks by its own name."""
+    if any(name in connection.headers for name in ("x-forwarded-for", "x-forwarded-host", "forwarded", "via")):
+        return False
+    try:
+        asked = urlsplit("//" + connection.headers.get("host", "")).hostname
+    except ValueError:
+        return False
+    return asked in ("localhost", "127.0.0.1", "::1", host)
 
 
 def same_origin(connection: HTTPConnection, public_url: str) -> bool:
@@ -90,18 +165,18 @@ def same_origin(connection: HTTPConnection, public_url: str) -> bool:
     return origin in (f"http://{host}", f"https://{host}") or (bool(public_url) and origin == public_url)
 
 
-async def first_start(socket: Any, stream: Any) -> bool:
-    """Read until `start` has come; False when it does not, in time, or something else does."""
+async def _first_start(socket: WebSocket, stream: wire.Stream, deadline_s: float) -> wire.Start | None:
+    """Read until `start` has come; None when it does not, in time, or too much else does."""
     try:
-        async with asyncio.timeout(START_DEADLINE_S):
-            for _ in range(20):  # `connected`, and a little patience with what is malformed
+        async with asyncio.timeout(deadline_s):
+            for _ in range(PATIENCE):  # `connected`, and a little patience with what is malformed
                 message = await socket.receive()
                 if message.get("type") != "websocket.receive":
-                    return False
+                    return None
                 text = message.get("text")
                 stream.receive(text if isinstance(text, str) else message.get("bytes") or b"")
                 if stream.start is not None:
-                    return True
+                    return stream.start
     except (TimeoutError, RuntimeError):
         pass
-    return False
+    return None

@@ -12,39 +12,46 @@ call. Nothing that costs happens before both were seen.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
-from twilio.request_validator import RequestValidator
 from twilio.twiml.voice_response import Connect, VoiceResponse
 
 from voicebot import log
 from voicebot.call.runtime import new_call_id
 from voicebot.carriers.base import CallInfo
 from voicebot.carriers.media_stream import MediaStream
-from voicebot.carriers.twilio import TwilioRest, dial
-from voicebot.core import twilio as wire
+from voicebot.carriers.twilio import TwilioRest, dial, twilio_line
+from voicebot.core import twilio_signature
+from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason
 from voicebot.service.admission import Grant
-from voicebot.service.desk import Desk, first_start
+from voicebot.service.desk import BUSY, POLICY_VIOLATION, Desk
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_FIELDS = 200
 REMEMBERED = 2000
 """Calls whose end is kept for `/twilio/after`, which follows within a second or two."""
-POLICY_VIOLATION = 1008
+STREAMS = 2
+"""Times a call is connected: once, and once more when its stream was lost."""
+OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+"""`CallStatus` of a call that is no more."""
 NO_TOKEN = "Set VOICEBOT_TWILIO_AUTH_TOKEN to the auth token of your Twilio account, then try again."
 _log = log.get("twilio")
 
 
 @dataclass(slots=True)
-class _Outcome:
-    """How a call's stream ended, for the TwiML that comes after it."""
+class _Leg:
+    """What is known of a call between its requests."""
 
-    reason: EndReason = EndReason.MEDIA_LOST
+    ending: EndReason = EndReason.MEDIA_LOST
+    """How its stream ended, unless the bot says otherwise."""
     destination: str = ""
-    lost: int = 0
-    """Streams of this call that were lost."""
+    """Where to put it through, once."""
+    streams: int = 0
+    line: MediaStream | None = None
 
 
 @dataclass(slots=True)
@@ -52,7 +59,15 @@ class Twilio:
     """The routes, over the desk that everything shares."""
 
     desk: Desk
-    outcomes: OrderedDict[str, _Outcome] = field(default_factory=OrderedDict)
+    legs: OrderedDict[str, _Leg] = field(default_factory=OrderedDict)
+    """By CallSid, of the latest calls."""
+    rest: TwilioRest | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        settings = self.desk.settings
+        token = settings.twilio_auth_token.get_secret_value()
+        if settings.twilio_account_sid and token:
+            self.rest = TwilioRest(settings.twilio_account_sid, token, settings.twilio_api_url)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/twilio")
@@ -70,6 +85,8 @@ class Twilio:
         if isinstance(form, Response):
             return form
         call_sid, caller, called = form.get("CallSid", ""), form.get("From", ""), form.get("To", "")
+        if not call_sid:
+            return Response("CallSid is missing.", 400)
         plan = self.desk.runtime.choose(called, caller)
         why = self.desk.refuses(caller) or (None if plan else "no dialplan takes this call")
         if why is not None or plan is None:
@@ -77,113 +94,90 @@ class Twilio:
             response = VoiceResponse()
             response.reject(reason="busy" if plan else "rejected")
             return _xml(response)
-        return _xml(self._connect(Grant(call_sid, plan.name, caller, called)))
-
-    def _connect(self, grant: Grant) -> VoiceResponse:
-        url = self._public().replace("http", "ws", 1) + "/twilio/stream"
-        connect = Connect()
-        stream = connect.stream(url=url)
-        stream.parameter(name="token", value=self.desk.tokens.mint(grant))
         response = VoiceResponse()
+        self._connect(response, Grant(call_sid, plan.name, caller, called))
+        return _xml(response)
+
+    def _connect(self, response: VoiceResponse, grant: Grant) -> None:
+        """Add what opens a media stream, and what follows should the stream end and the call not."""
+        leg = self._leg(grant.call_sid)
+        leg.streams, leg.ending, leg.destination = leg.streams + 1, EndReason.MEDIA_LOST, ""
+        connect = Connect()
+        stream = connect.stream(url=self._public().replace("http", "ws", 1) + "/twilio/stream")
+        stream.parameter(name="token", value=self.desk.tokens.mint(grant))
         response.append(connect)
         response.redirect(self._public() + "/twilio/after", method="POST")
-        return response
 
     async def after(self, request: Request) -> Response:
-        """The stream is over, and Twilio asks what to do with the caller."""
+        """The stream is over and the caller still there: Twilio asks what to do. A call that we do not know was
+        carried by a process that is gone: its stream is lost."""
         form = await self._signed(request)
         if isinstance(form, Response):
             return form
         call_sid, caller, called = form.get("CallSid", ""), form.get("From", ""), form.get("To", "")
-        outcome = self.outcomes.get(call_sid, _Outcome())
-        if outcome.reason is EndReason.TRANSFER and outcome.destination:
-            destination, outcome.destination = outcome.destination, ""
+        leg = self._leg(call_sid)
+        if leg.destination:
+            destination, leg.destination = leg.destination, ""
             return Response(dial(destination), media_type="text/xml")
         response = VoiceResponse()
-        plan = self.desk.runtime.choose(called, caller)
-        if outcome.reason is EndReason.MEDIA_LOST and outcome.lost <= 1 and plan and not self.desk.refuses(""):
-            response.say("I'm sorry, we were cut off. One moment.")
-            response.append(self._connect(Grant(call_sid, plan.name, caller, called)))
-            return _xml(response)
-        if outcome.reason is EndReason.MEDIA_LOST:
+        if leg.ending is EndReason.MEDIA_LOST:
+            plan = self.desk.runtime.choose(called, caller)
+            if plan and leg.streams < STREAMS and not self.desk.refuses(caller):
+                response.say("I'm sorry, we were cut off. One moment.")
+                self._connect(response, Grant(call_sid, plan.name, caller, called))
+                return _xml(response)
+            if operator := _operator(plan):
+                return Response(dial(operator), media_type="text/xml")
             response.say(plan.sentences.trouble if plan else "I'm sorry, we were cut off. Please call again.")
         response.hangup()
         return _xml(response)
 
     async def status(self, request: Request) -> Response:
-        """Twilio's last word on a call. The stream tells us first; this only frees what waited for it."""
+        """Twilio's last word on a call. The stream says so first, unless it hangs: then it ends now."""
         form = await self._signed(request)
         if isinstance(form, Response):
             return form
-        if form.get("CallStatus") in ("completed", "busy", "failed", "no-answer", "canceled"):
-            self.outcomes.pop(form.get("CallSid", ""), None)
+        if form.get("CallStatus") in OVER and (leg := self.legs.pop(form.get("CallSid", ""), None)) and leg.line:
+            await leg.line.lost(EndReason.CALLER_HANGUP)
         return Response(status_code=204)
 
     # --- the stream
 
     async def stream(self, socket: WebSocket) -> None:
         """The call's audio, both ways."""
-        if not self._signature_ok(socket, {}):
+        if not self._signature_ok(socket, ()):
+            self._bad_signature(socket)
             await socket.close(POLICY_VIOLATION)  # before accept: the upgrade is refused with 403
             return
-        await socket.accept()
-        stream = wire.Stream()
-        if not await first_start(socket, stream) or stream.start is None:
-            self.desk.metrics.refused.labels("twilio", "no start").inc()
-            await socket.close(POLICY_VIOLATION, "no start")
+        admitted = await self.desk.admit("twilio", socket)
+        if admitted is None:
             return
-        start = stream.start
-        grant = self.desk.tokens.redeem(start.parameters.get("token", ""), start.call_sid)
-        plan = self.desk.runtime.choose("", "", grant.dialplan) if grant else None
-        if grant is None or plan is None:
-            self.desk.metrics.refused.labels("twilio", "bad token").inc()
-            await socket.close(POLICY_VIOLATION, "bad token")
-            return
+        stream, call_sid, grant, plan = admitted
         if (why := self.desk.refuses(grant.caller)) is not None:
-            await self.desk.reject("twilio", grant.caller, grant.called, start.call_sid, plan.name, why)
-            await socket.close(1013, "busy")
+            await self.desk.reject("twilio", grant.caller, grant.called, call_sid, plan.name, why)
+            await socket.close(BUSY, "busy")
             return
-        outcome = self._remember(start.call_sid)
-        info = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, start.call_sid)
-        line = self._line(socket, stream, info, outcome)
-        outcome.reason = await self.desk.carry(line, plan)
-        if outcome.reason is EndReason.MEDIA_LOST:
-            outcome.lost += 1
-        await line.close(outcome.reason.value)
+        leg = self._leg(call_sid)
 
-    def _line(self, socket: WebSocket, stream: wire.Stream, info: CallInfo, outcome: _Outcome) -> MediaStream:
-        settings, sid = self.desk.settings, info.carrier_call_id
-        token = settings.twilio_auth_token.get_secret_value()
-        api = (
-            TwilioRest(settings.twilio_account_sid, token, settings.twilio_api_url)
-            if settings.twilio_account_sid
-            else None
-        )
+        def ending(reason: EndReason, destination: str) -> None:
+            leg.ending, leg.destination = reason, destination
 
-        async def hang_up(reason: str) -> None:
-            outcome.reason = EndReason(reason)
-            if api:
-                await api.hang_up(sid)
-            else:
-                await line.close(reason)
+        info = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, call_sid)
+        line = leg.line = twilio_line(socket, stream, info, self.rest, ending)
+        try:
+            reason = await self.desk.carry(line, plan)
+            if reason is not EndReason.MEDIA_LOST and leg.ending is EndReason.MEDIA_LOST:
+                leg.ending = reason
+        finally:
+            leg.line = None
+            await line.close("call ended")
 
-        async def transfer(destination: str) -> None:
-            outcome.reason, outcome.destination = EndReason.TRANSFER, destination
-            if api:
-                await api.transfer(sid, destination)
-            else:
-                await line.close("transfer")
-
-        line = MediaStream(socket, stream, info, hang_up, transfer)
-        return line
-
-    def _remember(self, call_sid: str) -> _Outcome:
-        outcome = self.outcomes.pop(call_sid, None) or _Outcome()
-        self.outcomes[call_sid] = outcome
-        while len(self.outcomes) > REMEMBERED:
-            self.outcomes.popitem(last=False)
-        outcome.reason = EndReason.MEDIA_LOST  # until the call says otherwise
-        return outcome
+    def _leg(self, call_sid: str) -> _Leg:
+        leg = self.legs.setdefault(call_sid, _Leg())
+        self.legs.move_to_end(call_sid)
+        while len(self.legs) > REMEMBERED:
+            self.legs.popitem(last=False)
+        return leg
 
     # --- signatures
 
@@ -194,31 +188,36 @@ class Twilio:
     async def _signed(self, request: Request) -> dict[str, str] | Response:
         """The form of a request that Twilio signed; else the answer that refuses it."""
         if not self.desk.settings.twilio_auth_token.get_secret_value():
-            _log.warning("twilio_refused", why="no auth token is set")
+            _log.warning("twilio_refused", why="no auth token is set", do=NO_TOKEN)
             return Response(NO_TOKEN, 403)
-        if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
-            return Response("Too long.", 413)
-        form = await request.form(max_fields=200)
-        fields = {key: [v for v in form.getlist(key) if isinstance(v, str)] for key in form}
+        try:
+            fields = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        except ValueError:
+            return Response("This is no form.", 400)
         if not self._signature_ok(request, fields):
-            self.desk.metrics.refused.labels("twilio", "bad signature").inc()
-            _log.warning("twilio_refused", why="bad signature", path=request.url.path)
+            self._bad_signature(request)
             return Response(f"The signature is not Twilio's for {self._public()}{request.url.path}. Check "
                             "VOICEBOT_PUBLIC_URL and VOICEBOT_TWILIO_AUTH_TOKEN.", 403)  # fmt: skip
-        return {key: values[0] for key, values in fields.items() if values}
+        return dict(reversed(fields))  # of a name that comes twice, the first counts
 
-    def _signature_ok(self, connection: HTTPConnection, fields: dict[str, list[str]]) -> bool:
+    def _signature_ok(self, connection: HTTPConnection, fields: Sequence[tuple[str, str]]) -> bool:
         """Over the URL that is configured, never over Host or X-Forwarded headers, which anybody can set."""
-        token = self.desk.settings.twilio_auth_token.get_secret_value()
-        if not token:
-            return False
         url = self._public() + connection.url.path
-        if connection.url.query:
-            url += "?" + connection.url.query
         if connection.scope["type"] == "websocket":
             url = url.replace("http", "ws", 1)
-        params = {key: values if len(values) > 1 else values[0] for key, values in fields.items() if values}
-        return bool(RequestValidator(token).validate(url, params, connection.headers.get("x-twilio-signature", "")))
+        if connection.url.query:
+            url += "?" + connection.url.query
+        token = self.desk.settings.twilio_auth_token.get_secret_value()
+        return twilio_signature.valid(token, url, fields, connection.headers.get("x-twilio-signature", ""))
+
+    def _bad_signature(self, connection: HTTPConnection) -> None:
+        self.desk.metrics.refused.labels("twilio", "bad signature").inc()
+        self.desk.complain("twilio_refused", why="bad signature", path=connection.url.path)
+
+
+def _operator(plan: Dialplan | None) -> str:
+    """The number of the people behind a dialplan, where it names some."""
+    return plan.transfers[plan.operator].to if plan and plan.operator in plan.transfers else ""
 
 
 def _xml(response: VoiceResponse) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Text, ToolCall, ToolDone
-from voicebot.core.dialplan import parse
+from voicebot.core.dialplan import expectations, parse
 from voicebot.core.words import Words
 from voicebot.engines import registry
 from voicebot.engines.base import AgentContext, EngineConfig, Llm, LlmSession
@@ -46,6 +46,10 @@ async def test_an_order_goes_from_greeting_to_hang_up() -> None:
     assert isinstance(last[-1], ToolCall)
     assert "hang_up" == last[-1].name
     await agent.close()
+
+
+def test_every_expectation_of_the_flow_is_prepared() -> None:
+    assert expectations(PLAN) == _agent().prepare(PLAN)
 
 
 async def test_calls_share_nothing_but_the_compiled_dialplan() -> None:

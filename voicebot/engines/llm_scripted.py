@@ -9,6 +9,8 @@ from voicebot.core.dialogue import CallerTurn, LlmEvent
 from voicebot.core.dialplan import Dialplan, expectations
 from voicebot.core.expect import Expectation
 from voicebot.core.flow import Flow
+from voicebot.core.intents import classifier
+from voicebot.core.slots import reader_of
 from voicebot.engines.base import AgentContext, EngineConfig
 
 
@@ -26,10 +28,18 @@ class ScriptedAgent:
     """Shared by all calls, which share nothing but their dialplan."""
 
     async def start(self) -> None:
-        """Nothing to warm up: the dialplan was compiled when its expectations were asked for."""
+        """Nothing to warm up: `prepare` compiles a dialplan."""
 
     async def close(self) -> None:
         """Nothing to let go."""
+
+    def prepare(self, dialplan: Dialplan) -> tuple[Expectation, ...]:
+        """Every expectation that the flow can reach. Compiles the dialplan: no call pays for it."""
+        reader = reader_of(dialplan)
+        for name, node in dialplan.nodes.items():
+            if node.intents:
+                classifier(reader, name)
+        return expectations(dialplan)
 
     def open(self, context: AgentContext) -> ScriptedSession:
         plan: Dialplan = context.dialplan

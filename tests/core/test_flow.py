@@ -410,6 +410,14 @@ def test_a_form_of_every_type_is_filled_and_saved() -> None:
     assert {} == caller.flow.slots
 
 
+def test_an_intent_inside_a_form_is_answered_and_the_form_goes_on() -> None:
+    caller = Caller("everything")
+    caller.says("form", "john smith", "yes")
+    assert "Because. Do you agree?" == caller.says("why do you ask")
+    caller.says("go back to the menu")
+    assert "menu" == caller.flow.node
+
+
 def test_a_tool_that_fails_leads_where_the_dialplan_says() -> None:
     caller = Caller("everything", failing=True)
     caller.says("tell me about blue")
@@ -446,7 +454,23 @@ def _utterances(name: str) -> list[str]:
         if each.phrases and key.startswith(f"{name}/")
         for text in sample(each, 12, seed=7)
     ]
-    return sorted({*found, "", "yes", "no", "not that", "no milk", "operator", "start over", "{size}", "[x", "mumble"})
+    return sorted(
+        {
+            *found,
+            "",
+            "yes",
+            "no",
+            "not that",
+            "no milk",
+            "operator",
+            "start over",
+            "{size}",
+            "[x",
+            "mumble",
+            "the milk is wrong",
+            "the day is wrong",
+        }
+    )
 
 
 UTTERANCES = {name: _utterances(name) for name in NAMES}

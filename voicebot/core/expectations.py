@@ -33,18 +33,20 @@ def expectations(plan: Dialplan) -> tuple[Expectation, ...]:
 
 def _of_node(reader: Reader, name: str, node: Node) -> Iterator[Expectation]:
     if node.collect:
-        yield expected(reader, "form", name)
+        if node.examples:
+            yield expected(reader, "form", name)
         for slot, spec in node.collect.items():
-            if spec.ask:
+            if spec.ask or node.readback:  # after a read-back, any slot may be asked for again
                 yield expected(reader, "asking", name, slot)
-            yield expected(reader, "checking", name, slot)
+            if spec.confirm == "always" or (spec.confirm == "auto" and not node.readback):
+                yield expected(reader, "checking", name, slot)
         if node.readback:
             yield expected(reader, "reading_back", name)
             yield expected(reader, "changing", name)
     elif node.intents or node.dtmf:
         yield expected(reader, "menu", name)
-        if any(intent.title for intent in node.intents.values()):
-            yield expected(reader, "checking", name)
+    if any(intent.title for intent in node.intents.values()):
+        yield expected(reader, "checking", name)
     if any(_takes_message(actions) for actions in (node.do, *(intent.do for intent in node.intents.values()))):
         yield expected(reader, "message", name)
 

@@ -123,7 +123,7 @@ class Flow:
             self._run(node.do)
 
     def _run(self, actions: Sequence[Action]) -> None:
-        """Do them in order until one leaves or waits; after the last, a menu listens again."""
+        """Do them in order until one leaves or waits; after the last, a menu listens again and a form goes on."""
         talk = self._talk
         pending = list(actions)
         while pending:
@@ -132,10 +132,12 @@ class Flow:
                 return
             if self._act(pending.pop(0), pending):
                 return
-        if talk.node.collect or not (talk.node.intents or talk.node.dtmf):
-            talk.give_up()
-        else:
+        if talk.node.collect and talk.may_act():
+            self._then(forms.advance(talk, ()))
+        elif talk.node.intents or talk.node.dtmf:
             talk.state = Menu()
+        else:
+            talk.give_up()
 
     def _act(self, action: Action, pending: list[Action]) -> bool:
         """One action; whether the flow has left or waits. `pending` are those after it."""

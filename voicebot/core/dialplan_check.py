@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import assert_never
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from voicebot.core import hours, kinds, say
 from voicebot.core.grammar import GrammarError, TypeUse, Word
@@ -98,8 +98,16 @@ def _intent_slots(plan: Dialplan) -> set[str]:
 # --- general -----------------------------------------------------------------------------------------------------
 
 
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 def _general(plan: Dialplan) -> Iterator[Fault]:
-    if plan.timezone not in available_timezones():
+    if not _is_zone(plan.timezone):
         hint = did_you_mean(plan.timezone, available_timezones()) if len(plan.timezone) > 3 else ""
         yield Fault(("timezone",), f"There is no time zone {plan.timezone!r}.", hint or "Write it like Europe/London.")
     for path, spans in ((("hours",), plan.hours), (("takes", "hours"), plan.takes.hours)):

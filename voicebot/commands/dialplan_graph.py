@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from voicebot.core.dialplan_check import edges
+from voicebot.core.dialplan_graph import edges
 from voicebot.core.plan import Action, Decide, Dialplan, HangUp, Node, PutThrough
 
 END, DESK = "hang up", "transfer"

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ValidationError
 
 from voicebot.core import hours, plan
-from voicebot.core.dialplan_check import check, did_you_mean
+from voicebot.core.dialplan_check import check
+from voicebot.core.dialplan_faults import did_you_mean
 from voicebot.core.dialplan_text import Source, read
 from voicebot.core.expectations import expectations
 from voicebot.core.plan import (

@@ -123,6 +123,8 @@ class MediaStream:
                         break
                 for placed in self.jitter.flush():
                     yield self._audio(placed.pcm, placed.at, placed.concealed)
+            except GeneratorExit:  # nobody listens any more; a TaskGroup would wrap it in a group of its own
+                return
             finally:
                 self._gone = True
                 writer.cancel()

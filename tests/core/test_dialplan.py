@@ -109,7 +109,7 @@ def test_fixed_sentences_are_each_once_and_hold_no_slot() -> None:
     found = fixed_sentences(parse((FOLDER / "frontdesk.yaml").read_text(), "frontdesk.yaml"))
     assert len(found) == len(set(found))
     assert not any("{" in text or "[" in text for text in found)
-    assert {f"{each}, Harbour and Lane. Who would you like to speak to?" for each in GREETINGS} <= set(found)
+    assert {f"{each}, Harbour and Lane. Who are you calling for?" for each in GREETINGS} <= set(found)
     assert "Thank you for calling. Goodbye." in found
 
 

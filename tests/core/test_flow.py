@@ -205,7 +205,7 @@ def _texts(step: Step) -> list[str]:
 def test_the_recording_notice_cannot_be_interrupted_and_the_question_can() -> None:
     step = Flow(PLANS["clinic"], OPEN).feed(Opening())
     texts = [(event.text.strip(), event.interruptible) for event in step.events if isinstance(event, Text)]
-    assert [("Riverside Clinic. This call is recorded.", False), ("How can I help you?", True)] == texts
+    assert [("Riverside Clinic. This call is recorded.", False), ("How can I help?", True)] == texts
 
 
 def test_an_appointment_is_booked_in_pieces() -> None:

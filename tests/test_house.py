@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -281,18 +283,37 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert voicebot.__version__ == newest[1] == project()["version"]
 
 
-def test_everything_asked_for_is_pinned_for_a_fresh_machine() -> None:
-    def plain(requirement: str) -> str:
-        return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+def plain(requirement: str) -> str:
+    """The package's name alone, in the registry's spelling."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
 
-    info = project()
-    extras = info["optional-dependencies"]
+
+def asked_for() -> set[str]:
+    listed = project()["dependencies"]
+    assert isinstance(listed, list)
+    return {plain(name) for name in listed}
+
+
+def test_everything_asked_for_is_pinned_for_a_fresh_machine() -> None:
+    extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)
-    assert isinstance(info["dependencies"], list)
-    asked = {plain(name) for group in (info["dependencies"], *extras.values()) for name in group}
+    asked = asked_for() | {plain(name) for group in extras.values() for name in group}
     pinned = {plain(line) for line in (ROOT / "deploy/constraints.txt").read_text().splitlines() if "==" in line}
     assert {"dev"} <= set(extras)
     assert set() == asked - pinned
+
+
+BESIDE = {"httptools", "uvloop", "python-multipart", "audioop-lts"}
+"""Asked for and not imported by name: uvicorn and FastAPI find them; audioop stands in for the standard library's."""
+WITHIN = {"starlette"}
+"""Imported and not asked for: the layer under FastAPI, in the version that it asks for."""
+
+
+def test_what_the_package_imports_is_what_its_install_asks_for() -> None:
+    providers = packages_distributions()
+    tops = {name.partition(".")[0] for file in MODULES for name in imports(file)} - {"voicebot", "__future__"}
+    used = {plain(providers[top][0]) for top in tops - set(sys.stdlib_module_names) if top in providers}
+    assert used - WITHIN == asked_for() - BESIDE
 
 
 def test_the_base_install_asks_for_no_torch_and_pins_none() -> None:

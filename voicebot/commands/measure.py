@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="How well it hears, on recordings.", no_args_is_help=True)
 
 
+@app.callback()
+def measure() -> None:
+    """How well it hears, on recordings."""
+
+
 @app.command()
 def understanding(
     folder: Annotated[Path, typer.Argument(help="Folder with recordings and a MANIFEST.csv.")],
@@ -82,14 +87,3 @@ def _write(path: Path, found: list[measuring.Row]) -> None:
         writer = csv.writer(file)
         writer.writerow(["task", "condition", "unit", "right", "total"])
         writer.writerows([row.task, row.condition, row.unit, row.right, row.total] for row in found)
-
-
-@app.command()
-def vad(
-    folder: Annotated[Path, typer.Argument(help="Folder with recordings and a MANIFEST.csv.")],
-) -> None:
-    """Voice activity: when speech is noticed, when its end is, what is taken for speech."""
-    from voicebot.replay import vad_measure
-
-    log.configure(level="warning")
-    Console().print(vad_measure.measure(folder))

@@ -25,6 +25,7 @@ from voicebot.errors import PeerError
 
 DEADLINE_S = 5.0
 API = "https://api.twilio.com"
+TOO_MANY, SERVER_ERROR = 429, 500
 GONE = (404, 20404, 21220)
 """The call is over already: Twilio's ways of saying so."""
 _log = log.get("twilio")
@@ -67,7 +68,8 @@ class TwilioRest:
         except TwilioRestException as error:
             if error.status in GONE or error.code in GONE:
                 return
-            raise PeerError(f"Twilio refused: {error.status} {error.code}") from error
+            later = error.status == TOO_MANY or error.status >= SERVER_ERROR
+            raise PeerError(f"Twilio refused: {error.status} {error.code}", retryable=later) from error
         except Exception as error:  # requests' errors, time-outs
             raise PeerError(f"Twilio could not be asked: {type(error).__name__}", retryable=True) from error
 
@@ -89,8 +91,12 @@ def twilio_line(
 
     async def transfer(destination: str) -> None:
         ending(EndReason.TRANSFER, destination)
-        if rest is None or not await _tried(rest.transfer(info.carrier_call_id, destination), refusals=True):
-            await line.close("transfer")
+        try:
+            if rest is None or not await _tried(rest.transfer(info.carrier_call_id, destination), refusals=True):
+                await line.close("transfer")
+        except PeerError:
+            ending(EndReason.MEDIA_LOST, "")  # the call goes on, and nothing was decided
+            raise
 
     async def _tried(request: Awaitable[None], refusals: bool = False) -> bool:
         try:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import CheckConstraint, String, create_engine, event, select, update
+from sqlalchemy import CheckConstraint, String, create_engine, event, inspect, select, text, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from voicebot import log
 from voicebot.call.recorder import repair
 from voicebot.carriers.base import CallInfo
-from voicebot.core.timeline import EndReason
+from voicebot.core.timeline import EndReason, Record, decode
+from voicebot.service.alive import Alive
 
 _log = log.get("store")
 _REASONS = ", ".join(f"'{reason.value}'" for reason in EndReason)
@@ -46,6 +47,8 @@ class _Row(_Base):
     end_reason: Mapped[str | None] = mapped_column(String(32))
     detail: Mapped[str] = mapped_column(String(256), default="")
     folder: Mapped[str] = mapped_column(String(512), default="")
+    owner: Mapped[str] = mapped_column(String(32), default="", server_default="")
+    """The process that carries it (see `alive`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +78,33 @@ def _plain(row: _Row) -> CallRow:
 
 
 class Store:
-    """`url`: any SQLAlchemy URL; `Store.at(folder)` for SQLite in the data folder."""
+    """`url`: any SQLAlchemy URL; `Store.at(folder)` for SQLite in the data folder. `locks`: a folder on this machine,
+    where processes that share the list show that they live."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, locks: Path) -> None:
         self._engine: Engine = create_engine(url)
+        self._alive = Alive(locks)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _write_ahead)
         _Base.metadata.create_all(self._engine)
+        self._add_columns()
+
+    def _add_columns(self) -> None:
+        """A list that an older version made gets the columns that are new."""
+        there = {column["name"] for column in inspect(self._engine).get_columns("calls")}
+        for column in _Row.__table__.columns:
+            if column.name not in there:
+                kind = column.type.compile(self._engine.dialect)
+                with self._engine.begin() as connection:
+                    connection.execute(text(f"ALTER TABLE calls ADD COLUMN {column.name} {kind} NOT NULL DEFAULT ''"))
 
     @classmethod
     def at(cls, folder: Path) -> Store:
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{folder / 'calls.sqlite'}")
+        return cls(f"sqlite:///{folder / 'calls.sqlite'}", folder / "alive")
 
     def close(self) -> None:
+        self._alive.close()
         self._engine.dispose()
 
     # --- what the runtime writes
@@ -121,11 +137,12 @@ class Store:
                     end_reason=reason.value if reason else None,
                     detail=detail[:256],
                     folder=folder,
+                    owner="" if reason else self._alive.name(),
                 )
             )
 
-    def _end(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None:
-        ended = datetime.now(UTC).replace(tzinfo=None)
+    def _end(self, call_id: str, reason: EndReason, seconds: float, turns: int, at: datetime | None = None) -> None:
+        ended = (at or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
         change = update(_Row).where(_Row.id == call_id, _Row.end_reason.is_(None))
         with Session(self._engine) as session, session.begin():
             session.execute(change.values(end_reason=reason.value, seconds=seconds, turns=turns, ended_at=ended))
@@ -153,17 +170,21 @@ class Store:
     # --- housekeeping
 
     def close_crashed(self) -> int:
-        """At start-up: calls without an end were cut by a crash. Their records are mended and closed."""
+        """At start-up: calls without an end, of a process that is gone, are mended and closed. Returns how many."""
         with Session(self._engine) as session:
-            open_rows = [_plain(row) for row in session.scalars(select(_Row).where(_Row.end_reason.is_(None)))]
-        for row in open_rows:
-            seconds = 0.0
+            unended = [
+                (_plain(row), row.owner) for row in session.scalars(select(_Row).where(_Row.end_reason.is_(None)))
+            ]
+        gone = {owner for _, owner in unended if not self._alive.lives(owner)}
+        crashed = [row for row, owner in unended if owner in gone]
+        for row in crashed:
+            reason, seconds, turns = EndReason.CRASHED, 0.0, 0
             try:
-                seconds = repair(Path(row.folder)) if row.folder else 0.0
-            except OSError as error:
+                reason, seconds, turns = _mend(Path(row.folder)) if row.folder else (reason, seconds, turns)
+            except (OSError, ValueError, KeyError, TypeError) as error:  # a broken record is no reason not to start
                 _log.warning("repair_failed", call_id=row.id, error=str(error))
-            self._end(row.id, EndReason.CRASHED, seconds, row.turns)
-        return len(open_rows)
+            self._end(row.id, reason, seconds, turns, row.started_at + timedelta(seconds=seconds))
+        return len(crashed)
 
     def purge(self, days: int) -> int:
         """Delete recordings and rows older than `days`; 0 keeps everything."""
@@ -177,6 +198,24 @@ class Store:
                     shutil.rmtree(row.folder, ignore_errors=True)
                 session.delete(row)
         return len(rows)
+
+
+def _mend(folder: Path) -> tuple[EndReason, float, int]:
+    """Mend the record of a call whose process is gone, and close it: its reason, seconds and turns. The reason is
+    `crashed`, unless the call had ended and only its row had not."""
+    seconds = repair(folder)
+    timeline = folder / "timeline.jsonl"
+    records = list(decode(timeline.read_bytes().splitlines())) if timeline.exists() else []
+    turns = sum(record.kind == "turn" for record in records)
+    if records and records[-1].kind == "call_ended":
+        return EndReason(records[-1].fields["reason"]), seconds or float(records[-1].fields["seconds"]), turns
+    if records:
+        ms = max(record.ms for record in records)
+        seconds = seconds or ms / 1000
+        end = Record(max(ms, int(seconds * 1000)), "call_ended", {"reason": EndReason.CRASHED, "seconds": seconds})
+        with timeline.open("ab") as file:
+            file.write(end.encode())
+    return EndReason.CRASHED, seconds, turns
 
 
 def _write_ahead(connection: object, _: object) -> None:

@@ -17,6 +17,8 @@ DIGITS_MS = (700, 1200)
 OPEN_MS = (350, 700)
 SPELLED_MS = (600, 1100)
 CORRECTIONS = ("[no] [actually] [make it | make that | i said | i meant] [a | an | with] {%s} [please | instead]",)
+SHORT_DIGITS = 6
+"""Digits up to which a grammar is quick enough."""
 MAX_PAIRED = 6
 """Slots of a form up to which corrections of two at once are expected too."""
 
@@ -97,20 +99,20 @@ def asking(reader: Reader, name: str, slot: str) -> Expectation:
     node = reader.plan.nodes[name]
     spec = with_type(slot, node.collect[slot])
     where = f"{name}/{slot}"
-    commands = _commands(reader)
     match spec.type:
         case "text":
             return Expectation(f"{reader.plan.name}/{where}", Mode.FREE, (), hints=_hints(reader), secret=spec.secret,
                                quick_ms=DIGITS_MS[0], pause_ms=DIGITS_MS[1])  # fmt: skip
         case "yesno":
-            phrases = [*reader.manners.yes, *reader.manners.no, *commands]
+            phrases = [*reader.manners.yes, *reader.manners.no, *_short_commands(reader)]
             return _made(reader, name, where, Mode.CLOSED, phrases, YES_NO_MS, keys=1, secret=spec.secret)
-        case "digits" | "phone" | "number" | "date" | "time" | "letters" | "name":
-            mode = Mode.CLOSED
-            wait = {"name": SPELLED_MS, "letters": SPELLED_MS}.get(spec.type, DIGITS_MS)
-            phrases = [*_single(reader, slot), f"[no] (it's | i said | i meant) {{{slot}}}", *commands]
-            if spec.type == "name" and not _names(reader):
-                mode = Mode.OPEN
+        case "digits" | "phone" | "number":
+            long = spec.type == "phone" or kinds.bounds(spec)[1] > SHORT_DIGITS
+            mode, wait = Mode.OPEN if long and spec.type != "number" else Mode.CLOSED, DIGITS_MS
+            phrases = [*_single(reader, slot), *_short_commands(reader)]
+        case "date" | "time" | "letters" | "name":  # many ways to say it: a trigram is quicker than a grammar
+            mode, wait = Mode.OPEN, SPELLED_MS if spec.type in ("letters", "name") else DIGITS_MS
+            phrases = [*_single(reader, slot), *_short_commands(reader)]
         case _:
             mode, wait = Mode.OPEN, OPEN_MS
             phrases = [*_single(reader, slot), *_corrections(node, only=slot), *node.examples, *_short_commands(reader)]
@@ -128,10 +130,10 @@ def checking(reader: Reader, name: str, slot: str) -> Expectation:
 
 
 def reading_back(reader: Reader, name: str) -> Expectation:
-    """Yes, no, or what to change."""
+    """Yes, no, or what to change: too many ways for a grammar, so a trigram, in which yes and no are frequent."""
     node = reader.plan.nodes[name]
-    phrases = [*reader.manners.yes, *reader.manners.no, *_corrections(node), *_commands(reader)]
-    return _made(reader, name, f"{name}/readback", Mode.CLOSED, phrases, YES_NO_MS, keys=1)
+    phrases = [*reader.manners.yes, *reader.manners.no, *_corrections(node), *_short_commands(reader)]
+    return _made(reader, name, f"{name}/readback", Mode.OPEN, phrases, YES_NO_MS, keys=1)
 
 
 def changing(reader: Reader, name: str) -> Expectation:
@@ -188,6 +190,8 @@ def _single(reader: Reader, slot: str) -> list[str]:
             named = [f"[it's | my name is | this is] {{{slot}}}"] if _names(reader) else []
             spelled = " ".join(["{letter}"] * 2 + ["[{letter}]"] * 10)
             return [*named, spelled, "my name is " + spelled]
+        case "date" | "time":
+            return [f"{{{slot}}} [please]"]
         case "digits" | "phone" | "number" | "letters":
             return [f"[it's | that's] {{{slot}}}"]
         case _:

@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     host: str = Field(
         "127.0.0.1", description="Address to listen on. The default is reachable from this machine only."
     )
-    port: int = Field(8080, ge=1, le=65535, description="Port for web page, web hooks and media streams.")
+    port: int = Field(8080, ge=0, le=65535, description="Port for web page, web hooks and media streams.")
     public_url: str = Field(
         "", description="https URL at which Twilio reaches this service; signatures are checked against it."
     )

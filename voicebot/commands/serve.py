@@ -1,15 +1,23 @@
-"""`voicebot serve`: take calls."""
+"""`voicebot serve`: take calls, until told to stop, and then let those that are up finish.
+
+SIGTERM: no new calls; those that are up have `drain_seconds`, then a polite goodbye; then stop. SIGINT (Ctrl-C): the
+same with ten seconds. A second signal: goodbye now. A third: stop now. SIGHUP: look at the dialplans now.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -24,7 +32,9 @@ MAX_SOCKET_MESSAGE = 1024 * 1024
 """Beyond this the websocket itself closes. Far above what is understood (64 KiB), so that one message that is too
 long costs that message, not the call."""
 HURRY_S = 10.0
-"""After a second signal, calls have this long."""
+"""After Ctrl-C, calls have this long."""
+GRACE_S = 5
+"""After the last call, requests under way have this long."""
 _log = log.get("serve")
 
 
@@ -44,22 +54,56 @@ def serve(
             "random text, or listen on 127.0.0.1 behind a proxy."
         )
     log.configure(settings.log_format, settings.log_level)
-    store = Store.at(settings.data_dir)
-    runtime = Runtime(settings, store)
+    with _listening(settings.host, settings.port) as listening:
+        store = Store.at(settings.data_dir)
+        try:
+            runtime = Runtime(settings, store)
+            _run(create_app(settings, runtime, store), settings, runtime, listening)
+        finally:
+            store.close()
+
+
+def _run(app: FastAPI, settings: Settings, runtime: Runtime, listening: socket.socket) -> None:
     config = uvicorn.Config(
-        create_app(settings, runtime, store),
-        host=settings.host,
-        port=settings.port,
+        app,
         access_log=False,
         log_level="warning",
+        lifespan="off",  # ours to enter, so that what is wrong at the start is one sentence
         ws_max_size=MAX_SOCKET_MESSAGE,
         ws_ping_interval=20,
         ws_ping_timeout=20,
+        ws_per_message_deflate=False,  # audio does not get smaller by it
         timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE_S,
         server_header=False,
     )
-    _Server(config, settings, runtime).run()
-    store.close()
+    stop = _Stop(_Server(config), runtime, settings.drain_seconds)
+
+    async def life() -> None:
+        with stop.signals():
+            async with app.router.lifespan_context(app), asyncio.TaskGroup() as stop.group:
+                banner(settings, runtime, listening.getsockname()[1])
+                await stop.server.serve([listening])
+                stop.cancel()
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        try:
+            runner.run(life())
+        except asyncio.CancelledError:
+            _log.info("stopped_before_ready")
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """The port, before anything that takes time. It answers when everything is ready."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"Cannot listen on {host} port {port}: {reason}. Choose another with --port.") from error
+    with listening:
+        yield listening
 
 
 def load_settings(given: dict[str, Any]) -> Settings:
@@ -72,36 +116,73 @@ def load_settings(given: dict[str, Any]) -> Settings:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but a signal first lets calls finish: it would otherwise close every stream at once."""
+    """uvicorn, its signals left to us: it would close every stream at once."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, runtime: Runtime) -> None:
-        super().__init__(config)
-        self._settings, self._runtime, self._signals = settings, runtime, 0
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            banner(self._settings, self._runtime)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._signals += 1
-        loop = asyncio.get_running_loop()
-        if self._signals > 2 or not self.started or not self._runtime.calls:
-            super().handle_exit(sig, frame)
+@dataclass(slots=True)
+class _Stop:
+    """What signals do."""
+
+    server: uvicorn.Server
+    runtime: Runtime
+    drain_seconds: float
+    group: asyncio.TaskGroup | None = None
+    """Set when everything is ready."""
+    count: int = 0
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def cancel(self) -> None:
+        """The server has stopped; nothing is waited for any more."""
+        for task in self.tasks:
+            task.cancel()
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def told(sig: signal.Signals) -> None:
+            if self.group is None:
+                task.cancel()
+            else:
+                self._stop(self.group, sig)
+
+        def look() -> None:
+            if self.group is not None:
+                self.group.create_task(self.runtime.reload())
+
+        loop.add_signal_handler(signal.SIGINT, told, signal.SIGINT)
+        loop.add_signal_handler(signal.SIGTERM, told, signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGHUP, look)
+        try:
+            yield
+        finally:
+            for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.remove_signal_handler(sig)
+
+    def _stop(self, group: asyncio.TaskGroup, sig: signal.Signals) -> None:
+        self.count += 1
+        if self.count > 2:
+            self.server.should_exit = self.server.force_exit = True
             return
-        seconds = self._settings.drain_seconds if self._signals == 1 and sig == signal.SIGTERM else HURRY_S
-        _log.info("draining", calls=len(self._runtime.calls), seconds=seconds)
-        self._draining = loop.create_task(self._drain(seconds, sig, frame))
+        seconds = 0.0 if self.count == 2 else self.drain_seconds if sig == signal.SIGTERM else HURRY_S
+        _log.info("draining", calls=len(self.runtime.calls), seconds=seconds)
+        self.tasks.append(group.create_task(self._drain(seconds)))
 
-    async def _drain(self, seconds: float, sig: int, frame: FrameType | None) -> None:
-        await self._runtime.drain(seconds)
-        super().handle_exit(sig, frame)
+    async def _drain(self, seconds: float) -> None:
+        await self.runtime.drain(seconds)
+        self.server.should_exit = True
 
 
-def banner(settings: Settings, runtime: Runtime) -> None:
+def banner(settings: Settings, runtime: Runtime, port: int) -> None:
     """What a person needs to know who has just started it."""
-    console = Console(stderr=True)
-    page = f"http://{settings.host}:{settings.port}/"
+    console = Console(stderr=True, soft_wrap=True)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    page = f"http://{host}:{port}/"
     console.print(f"\n[bold]voicebot {__version__}[/] is ready. Call it from the browser: [bold cyan]{page}[/]")
     names = ", ".join(sorted(runtime.dialplans))
     console.print(f"  dialplans  {names}")

@@ -78,12 +78,17 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
 async def _look_at_dialplans(runtime: Runtime) -> None:
     while True:
         await asyncio.sleep(RELOAD_EVERY_S)
-        await runtime.reload()
+        try:
+            await runtime.reload()
+        except Exception as error:  # a chore that fails must not end the calls; it is tried again
+            _log.error("reload_failed", error=type(error).__name__)
 
 
 async def _purge(desk: Desk) -> None:
     while True:
-        gone = await asyncio.to_thread(desk.store.purge, desk.settings.retention_days)
-        if gone:
-            _log.info("old_calls_deleted", calls=gone)
+        try:
+            if gone := await asyncio.to_thread(desk.store.purge, desk.settings.retention_days):
+                _log.info("old_calls_deleted", calls=gone)
+        except Exception as error:  # as above
+            _log.error("purge_failed", error=type(error).__name__)
         await asyncio.sleep(PURGE_EVERY_S)

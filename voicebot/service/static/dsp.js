@@ -197,13 +197,11 @@ export class Playout {
   /** The next sample: of the bot, or silence, never a click between the two. */
   next() {
     this.ticks++;
-    if (!this.waiting) this.playing = false;
-    else if (!this.playing) {
-      this.playing = this.waiting >= CUSHION || this.waited >= CUSHION;
-      this.waited++;
-    }
-    if (this.playing) {
+    if (!this.waiting) {
+      this.playing = false;
       this.waited = 0;
+    } else if (!this.playing) this.playing = this.waiting >= CUSHION || this.waited++ >= CUSHION;
+    if (this.playing) {
       this.gain = Math.min(1, this.gain + 1 / RAMP);
       this.last = this.ring[this.read++ % ROOM];
       this.pass();

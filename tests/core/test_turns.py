@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicebot.core import events as ev
+from voicebot.core.events import MAX_WAIT_MS, State, Timing
 from voicebot.core.timeline import EndReason
-from voicebot.core.turns import MAX_WAIT_MS, State, Timing, TurnMachine
+from voicebot.core.turns import TurnMachine
 
 
 def kinds(actions: list[ev.Action]) -> list[str]:

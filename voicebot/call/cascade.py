@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from voicebot.audio.resample import Resampler
 from voicebot.call.prompts import PromptCache
@@ -37,20 +37,16 @@ class Ending:
     """Name of one of the dialplan's transfers; empty to hang up."""
 
 
-class Mouth(Protocol):
+@dataclass(frozen=True, slots=True)
+class Mouth:
     """Where a reply goes."""
 
-    def say(self, text: str) -> None:
-        """Text generated, about to be spoken."""
-        ...
-
-    def play(self, pcm: bytes, words: tuple[SpokenWord, ...], interruptible: bool) -> None:
-        """8 kHz int16 LE."""
-        ...
-
-    async def room(self) -> None:
-        """Wait until the caller has heard enough of what is queued."""
-        ...
+    say: Callable[[str], None]
+    """Text generated, about to be spoken."""
+    play: Callable[[bytes, tuple[SpokenWord, ...], bool], None]
+    """8 kHz int16 LE, the words that start in it, and whether it may be interrupted."""
+    room: Callable[[], Awaitable[None]]
+    """Wait until the caller has heard enough of what is queued."""
 
 
 RunTool = Callable[[ToolCall], Awaitable[ToolDone]]
@@ -103,7 +99,7 @@ class Cascade:
                                 await clauses.put((clause, interruptible))
                             interruptible = may_interrupt
                         whole = self._prompts.get(self._voice.voice_id, text.strip())
-                        for clause in [text] if whole else chunker.push(text):
+                        for clause in [*chunker.flush(), text] if whole else chunker.push(text):
                             await clauses.put((clause, interruptible))
         for clause in chunker.flush():
             await clauses.put((clause, interruptible))

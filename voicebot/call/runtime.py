@@ -29,6 +29,8 @@ from voicebot.engines import registry
 from voicebot.engines.base import AgentContext, Asr, EngineConfig, Llm, Tts, Vad
 from voicebot.errors import UsageError, VoicebotError
 
+GOODBYE_S = 10.0
+"""For the last sentence of calls that are still up when the drain deadline has come."""
 LOG_DEADLINE_S = 2.0
 """The call list may be late or gone; the caller does not wait for it."""
 _log = log.get("runtime")
@@ -61,6 +63,8 @@ def new_call_id() -> str:
 
 
 class Runtime:
+    """One per process. `start` before the first call, `drain` and `close` after the last."""
+
     def __init__(self, settings: Settings, log: CallLog | None = None) -> None:
         self.settings = settings
         self.dialplans: dict[str, Dialplan] = {}
@@ -73,6 +77,8 @@ class Runtime:
         self._prompts = PromptCache(settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._state = "starting"
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     # --- start and stop
 
@@ -212,10 +218,13 @@ class Runtime:
             started_at=started.isoformat(timespec="milliseconds"),
         )
         self.calls[info.call_id] = session
+        self._idle.clear()
         try:
             reason = await session.run()
         finally:
             del self.calls[info.call_id]
+            if not self.calls:
+                self._idle.set()
             ended = session.reason or EndReason.CRASHED
             seconds = line.clock_ms() / 1000
             await self._list(lambda log: log.ended(info.call_id, ended, seconds, session.turns))
@@ -237,11 +246,16 @@ class Runtime:
     async def drain(self, seconds: float) -> None:
         """Take no more calls; let those that are up finish; at the deadline say goodbye."""
         self._state = "draining"
-        deadline = time.monotonic() + seconds
-        while self.calls and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
+        if await self._all_gone(seconds):
+            return
         for session in list(self.calls.values()):
             session.close(EndReason.DRAINED)
-        last = time.monotonic() + 10
-        while self.calls and time.monotonic() < last:
-            await asyncio.sleep(0.1)
+        await self._all_gone(GOODBYE_S)
+
+    async def _all_gone(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -12,24 +12,28 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
 from voicebot import log
-from voicebot.call.cascade import Cascade, Ending
+from voicebot.call.cascade import Cascade, Ending, Mouth
 from voicebot.call.ear import Ear
+from voicebot.call.leaving import leave
 from voicebot.call.prompts import PromptCache
 from voicebot.call.recorder import Recorder
 from voicebot.call.tools import Toolbox
+from voicebot.call.turn_input import caller_turn, record_of
 from voicebot.carriers.base import RATE, Audio, Digit, HungUp, Line, LineEvent, Malformed, Played
 from voicebot.core import events as ev
-from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Silent, ToolCall, ToolDone
+from voicebot.core.dialogue import CallerTurn, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.endpoint import real, settled
+from voicebot.core.events import State, Timing
 from voicebot.core.expect import Expectation, Mode
 from voicebot.core.playout import HeardAudio, Ledger
 from voicebot.core.timeline import EndReason, Record
-from voicebot.core.turns import State, Timing, TurnMachine
+from voicebot.core.turns import TurnMachine
 from voicebot.core.words import Words
 from voicebot.engines.base import Asr, LlmSession, SpokenWord, Tts, Vad, VoiceStarted, VoiceStopped
 from voicebot.errors import PeerError
@@ -40,8 +44,6 @@ QUEUED_MS = 10_000
 """Unheard audio above which the responder waits."""
 MEDIA_LOST_S = 15.0
 """No caller audio for this long: the stream is dead, whatever the socket says."""
-AFTER_GOODBYE_S = 0.3
-"""Between the last mark and the hang-up: the network behind the carrier holds a little more."""
 CLOSE_S = 5.0
 """The line has this long to end after a hang-up."""
 _log = log.get("call")
@@ -88,6 +90,7 @@ class Session:
         self._beats = 0
         self._last_audio_s = 0.0
         self._drained = True
+        self._heard_some = asyncio.Event()
         self._closed = False
         self._voice_end_ms = 0
         self._keys = 0
@@ -215,6 +218,7 @@ class Session:
     def _heard(self, heard: HeardAudio) -> None:
         """Audio that the caller has heard now."""
         if heard.pcm:
+            self._heard_some.set()
             end = self._clock() * RATE // 1000
             self._recorder.bot(heard.pcm, end)
             for turn in heard.turns:
@@ -291,40 +295,19 @@ class Session:
         self._keys = 0
         if start.input in (ev.Input.SPOKEN, ev.Input.KEYED):
             self.turns += 1
-        turn = self._caller_turn(start)
+        onset_ms = self._ear.onset * 1000 // RATE
+        turn = caller_turn(start, self._words, onset_ms, self._voice_end_ms)
+        secret = start.input is not ev.Input.OPENING and self._parts.agent.expectation.secret
+        if (noted := record_of(turn, start, secret, self._clock())) is not None:
+            self._recorder.note(noted)
         self._note("reply_started", turn=start.turn)
         self._reply = self._group.create_task(self._answer(start.turn, turn))
 
-    def _caller_turn(self, start: ev.StartReply) -> CallerTurn:
-        secret = self._parts.agent.expectation.secret if start.input is not ev.Input.OPENING else False
-        match start.input:
-            case ev.Input.OPENING:
-                return Opening()
-            case ev.Input.SPOKEN:
-                words = self._words if self._words.text == start.text else Words(start.text, final=True)
-                onset_ms = self._ear.onset * 1000 // RATE
-                self._note(
-                    "turn",
-                    turn=start.turn,
-                    text="•••" if secret else start.text,
-                    confidence=round(words.confidence, 3),
-                    start_ms=onset_ms,
-                    end_ms=self._voice_end_ms,
-                )
-                return Heard(words, onset_ms, self._voice_end_ms)
-            case ev.Input.KEYED:
-                self._note("turn", turn=start.turn, text="", digits="•" if secret else start.text,
-                           confidence=1.0, start_ms=self._clock(), end_ms=self._clock())  # fmt: skip
-                return Pressed(start.text.rstrip("#") or "#")
-            case ev.Input.SILENCE:
-                self._note("silence", count=start.count)
-                return Silent(start.count)
-            case _:
-                assert_never(start.input)
-
     async def _answer(self, turn: int, input: CallerTurn) -> None:
         try:
-            ending = await self._cascade.reply(input, _Mouth(self, turn))
+            ending = await self._cascade.reply(
+                input, Mouth(partial(self._say, turn), partial(self._play, turn), self._room)
+            )
         except PeerError as error:
             _log.warning("reply_failed", call_id=self.line.info.call_id, error=str(error))
             self._note("engine", stage="reply", name="cascade", fault=str(error))
@@ -357,6 +340,15 @@ class Session:
         seconds = round(self._loop.time() - started, 3)
         self._note("tool", name=call.name, ok=done.ok, seconds=seconds, result=dict(done.result))
         return done
+
+    def _say(self, turn: int, text: str) -> None:
+        if turn in self._said:
+            self._said[turn] += text
+
+    async def _room(self) -> None:
+        while self.ledger.unheard_ms() > QUEUED_MS:
+            self._heard_some.clear()
+            await self._heard_some.wait()
 
     def _play(self, turn: int, pcm: bytes, words: tuple[SpokenWord, ...], interruptible: bool) -> None:
         first = turn > self._spoke and bool(pcm)
@@ -404,37 +396,5 @@ class Session:
         self._group.create_task(self._leave(reason))
 
     async def _leave(self, reason: EndReason) -> None:
-        """Let the line go the way the call ended."""
-        if reason in (EndReason.CALLER_HANGUP, EndReason.MEDIA_LOST):
-            return
-        await asyncio.sleep(AFTER_GOODBYE_S)
         destination = self._ending.transfer_to if self._ending and reason is EndReason.TRANSFER else ""
-        if destination:
-            try:
-                await self.line.transfer(self.dialplan.transfers[destination].to)
-                self._note("transfer", to=destination, ok=True)
-                return
-            except PeerError as error:
-                _log.warning("transfer_failed", call_id=self.line.info.call_id, error=str(error))
-                self._note("transfer", to=destination, ok=False)
-                self.reason = EndReason.ENGINE_FAILED
-        await self.line.hangup(self.reason or reason)
-
-
-@dataclass(frozen=True, slots=True)
-class _Mouth:
-    """One reply's way to the line."""
-
-    session: Session
-    turn: int
-
-    def say(self, text: str) -> None:
-        if self.turn in self.session._said:
-            self.session._said[self.turn] += text
-
-    def play(self, pcm: bytes, words: tuple[SpokenWord, ...], interruptible: bool) -> None:
-        self.session._play(self.turn, pcm, words, interruptible)
-
-    async def room(self) -> None:
-        while self.session.ledger.unheard_ms() > QUEUED_MS:
-            await asyncio.sleep(0.1)
+        self.reason = await leave(self.line, self.dialplan, reason, destination, self._note)

@@ -9,11 +9,22 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-RATE = 8000
-"""Samples per second on every line."""
-FRAME_MS = 20
-FRAME_SAMPLES = 160
-FRAME_BYTES = 320
+from voicebot.audio.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, RATE
+
+__all__ = [
+    "FRAME_BYTES",
+    "FRAME_MS",
+    "FRAME_SAMPLES",
+    "RATE",
+    "Audio",
+    "CallInfo",
+    "Digit",
+    "HungUp",
+    "Line",
+    "LineEvent",
+    "Malformed",
+    "Played",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the turn machine is fed and what it answers: closed unions of plain data."""
+"""What the turn machine is fed and what it answers, its states and its timing: closed unions of plain data."""
 
 from __future__ import annotations
 
@@ -6,6 +6,53 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from voicebot.core.timeline import EndReason
+
+MAX_WAIT_MS = 8000
+"""No state of a call waits longer than this for anything: longer is dead air."""
+
+
+class State(StrEnum):
+    LISTENING = "listening"
+    HEARING = "hearing"
+    DECIDING = "deciding"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    YIELDING = "yielding"
+    CLOSING = "closing"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds, all of them."""
+
+    quick_ms: int = 350
+    """Silence after which a settled utterance is a turn."""
+    pause_ms: int = 700
+    """… and an unsettled one."""
+    final_ms: int = 1500
+    """Wait for the recogniser's final words; then the last partial counts."""
+    cough_ms: int = 600
+    """Voice shorter than this, without words, was no turn."""
+    confirm_ms: int = 400
+    """Voice over the bot for this long is an interruption; less needs words."""
+    filler_ms: int = 1800
+    """Thinking longer than this is bridged by "one moment"."""
+    first_audio_ms: int = 6000
+    """A reply without audio for this long has failed."""
+    silence_ms: int = 7000
+    """Silence after a question before the caller is asked again."""
+    noise_ms: int = 20000
+    """Voice this long without a word is noise or music."""
+    monologue_ms: int = 60000
+    """Voice this long with words is cut in on politely."""
+    keys_ms: int = 2000
+    """Between keyed digits."""
+    silences: int = 4
+    """Silences in a row after which the call is closed, whatever the agent would still ask."""
+    strikes: int = 3
+    """Failed replies in a row before the call is closed."""
+
 
 # --- events ---------------------------------------------------------------------------------------------
 

@@ -37,6 +37,8 @@ class Expectation:
     """Silence that ends the turn when what was said looks complete."""
     pause_ms: int = 700
     """Silence that ends the turn when it does not ("and", "um", half a phone number)."""
+    bare: bool = False
+    """An answer to one question (a date, a name, yes or no), said without a lead-in such as "can I have"."""
     keys: int = 0
     """Keyed digits that complete an entry: 1 for a menu, 10 for a phone number; 0: `#` or a pause ends it."""
     secret: bool = False

@@ -105,7 +105,7 @@ def asking(reader: Reader, name: str, slot: str) -> Expectation:
                                quick_ms=DIGITS_MS[0], pause_ms=DIGITS_MS[1])  # fmt: skip
         case "yesno":
             phrases = [*reader.manners.yes, *reader.manners.no, *_short_commands(reader)]
-            return _made(reader, name, where, Mode.CLOSED, phrases, YES_NO_MS, keys=1, secret=spec.secret)
+            return _made(reader, name, where, Mode.OPEN, phrases, YES_NO_MS, keys=1, secret=spec.secret)
         case "digits" | "phone" | "number":
             long = spec.type == "phone" or kinds.bounds(spec)[1] > SHORT_DIGITS
             mode, wait = Mode.OPEN if long and spec.type != "number" else Mode.CLOSED, DIGITS_MS
@@ -126,7 +126,7 @@ def checking(reader: Reader, name: str, slot: str) -> Expectation:
     corrections = [pattern % slot for pattern in CORRECTIONS] if slot and _sayable(reader, slot) else []
     phrases = [*reader.manners.yes, *reader.manners.no, *corrections, *_commands(reader)]
     where = f"{name}/{slot}?" if slot else f"{name}/intent?"
-    return _made(reader, name, where, Mode.CLOSED, phrases, YES_NO_MS, keys=1, secret=secret)
+    return _made(reader, name, where, Mode.OPEN, phrases, YES_NO_MS, keys=1, secret=secret)
 
 
 def reading_back(reader: Reader, name: str) -> Expectation:
@@ -242,6 +242,7 @@ def _made(
         hints=_hints(reader),
         quick_ms=wait_ms[0],
         pause_ms=wait_ms[1],
+        bare=wait_ms != OPEN_MS,
         keys=keys,
         secret=secret,
     )

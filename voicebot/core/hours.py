@@ -17,6 +17,8 @@ _SPAN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Span:
+    """Opening times: minutes of the day from `start` up to `end`, on some days of the week."""
+
     days: frozenset[int]
     """0 is Monday."""
     start: int

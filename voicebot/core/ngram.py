@@ -30,8 +30,11 @@ PAUSES = ("uh", "um")
 
 def spoken(expectation: Expectation, count: int, seed: int = 1) -> list[str]:
     """Sentences as callers say them around the phrases of an open expectation: bare, with a greeting or a wish
-    before, a courtesy after, a hesitation within, and now and then only pieces of a phrase in any order."""
+    before, a courtesy after, a hesitation within, and now and then only pieces of a phrase in any order. A bare
+    answer has only the hesitation."""
     chance = random.Random(seed)
+    if expectation.bare:
+        return [_hesitate(whole, chance) for whole in sample(expectation, count, seed)]
     rules = grammar(expectation)
     pieces: list[str] = []
     for name in sorted(rules.types):
@@ -59,7 +62,7 @@ def manners() -> set[str]:
 
 def open_vocabulary(expectation: Expectation) -> set[str]:
     """Every word of `language_model(expectation)`."""
-    return vocabulary(expectation) | manners()
+    return vocabulary(expectation) | (set(PAUSES) if expectation.bare else manners())
 
 
 def language_model(expectation: Expectation, count: int = 10_000, seed: int = 1) -> str:

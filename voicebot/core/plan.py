@@ -276,6 +276,8 @@ Choices = Annotated[
 
 
 class Dialplan(Model):
+    """One dialplan, whole."""
+
     name: Name
     description: str = ""
     language: str = Field("en-US", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")

@@ -176,6 +176,7 @@ def spelled(text: str) -> str:
 
 
 def year(value: int) -> str:
+    """As it is said: nineteen eighty five, two thousand and one, twenty twelve."""
     if 2000 <= value < 2010 or value % 1000 == 0:
         return number(value)
     head, rest = divmod(value, 100)

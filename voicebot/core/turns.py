@@ -18,86 +18,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from voicebot.core.events import (
-    Action,
-    Answered,
-    CancelReply,
-    Close,
-    CloseEar,
-    CommitHeard,
-    Drained,
-    DropPlayout,
-    EndCall,
-    Event,
-    FinishEar,
-    Gone,
-    HoldPlayout,
-    Input,
-    Key,
-    OpenEar,
-    Playing,
-    ReplyAudio,
-    ReplyDone,
-    ReplyFailed,
-    ResumePlayout,
-    SayFixed,
-    StartReply,
-    Tick,
-    ToolStarted,
-    VoiceStarted,
-    VoiceStopped,
-    WordsHeard,
-)
+from voicebot.core import events as ev
+from voicebot.core.events import MAX_WAIT_MS, Action, Event, State, Timing
 from voicebot.core.timeline import EndReason
-
-MAX_WAIT_MS = 8000
-
-
-class State(StrEnum):
-    LISTENING = "listening"
-    HEARING = "hearing"
-    DECIDING = "deciding"
-    THINKING = "thinking"
-    SPEAKING = "speaking"
-    YIELDING = "yielding"
-    CLOSING = "closing"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Milliseconds, all of them."""
-
-    quick_ms: int = 350
-    """Silence after which a settled utterance is a turn."""
-    pause_ms: int = 700
-    """… and an unsettled one."""
-    final_ms: int = 1500
-    """Wait for the recogniser's final words; then the last partial counts."""
-    cough_ms: int = 600
-    """Voice shorter than this, without words, was no turn."""
-    confirm_ms: int = 400
-    """Voice over the bot for this long is an interruption; less needs words."""
-    filler_ms: int = 1800
-    """Thinking longer than this is bridged by "one moment"."""
-    first_audio_ms: int = 6000
-    """A reply without audio for this long has failed."""
-    silence_ms: int = 7000
-    """Silence after a question before the caller is asked again."""
-    noise_ms: int = 20000
-    """Voice this long without a word is noise or music."""
-    monologue_ms: int = 60000
-    """Voice this long with words is cut in on politely."""
-    keys_ms: int = 2000
-    """Between keyed digits."""
-    silences: int = 4
-    """Silences in a row after which the call is closed, whatever the agent would still ask."""
-    strikes: int = 3
-    """Failed replies in a row before the call is closed."""
 
 
 class TurnMachine:
@@ -116,7 +41,7 @@ class TurnMachine:
         self._stopped_at = 0
         self._ear = False
         self._finishing = False
-        self._words: WordsHeard | None = None
+        self._words: ev.WordsHeard | None = None
         self._carried = ""  # words of an utterance that was being closed when the caller went on
         self._digits = ""
         self._replying = False  # the reply of `turn` has not ended yet
@@ -133,15 +58,15 @@ class TurnMachine:
         if self.state is State.ENDED:
             return self._ignore(event)
         match event:
-            case Gone(reason):
+            case ev.Gone(reason):
                 return self._end(reason)
-            case VoiceStarted():
+            case ev.VoiceStarted():
                 self._voice, self._voice_since = True, self._now
-            case VoiceStopped(at_ms):
+            case ev.VoiceStopped(at_ms):
                 if self._voice:
                     self._voice_ms += max(0, at_ms - self._voice_since)
                 self._voice, self._stopped_at = False, min(at_ms, self._now)
-            case Tick():
+            case ev.Tick():
                 if self._now < self.deadline():
                     return []
             case _:
@@ -156,7 +81,7 @@ class TurnMachine:
     # --- small steps
 
     def _ignore(self, event: Event) -> list[Action]:
-        self.ignored[f"{self.state.value}/{type(event).__name__}"] += 1
+        self.ignored[f"{self.state}/{type(event).__name__}"] += 1
         return []
 
     def _go(self, state: State, **deadlines_ms: int) -> None:
@@ -169,7 +94,7 @@ class TurnMachine:
         self._go(State.LISTENING, silence=self.timing.silence_ms)
         return []
 
-    def _hear(self) -> list[Action]:
+    def _hear(self, _: Event | None = None) -> list[Action]:
         """The caller has the floor."""
         self._go(State.HEARING)
         self._limit_voice()
@@ -182,35 +107,35 @@ class TurnMachine:
     def _open_ear(self) -> list[Action]:
         if self._ear and not self._finishing:
             return []
-        actions: list[Action] = [CloseEar()] if self._ear else []
+        actions: list[Action] = [ev.CloseEar()] if self._ear else []
         self._ear, self._finishing, self._words, self._voice_ms = True, False, None, 0
-        return [*actions, OpenEar()]
+        return [*actions, ev.OpenEar()]
 
     def _close_ear(self) -> list[Action]:
         was, self._ear, self._finishing, self._words, self._carried = self._ear, False, False, None, ""
-        return [CloseEar()] if was else []
+        return [ev.CloseEar()] if was else []
 
-    def _reply(self, input: Input, text: str = "", count: int = 0) -> list[Action]:
+    def _reply(self, input: ev.Input, text: str = "", count: int = 0) -> list[Action]:
         actions = self._close_ear() + self._abandon_reply()
         self.turn += 1
         self._replying, self._reply_done, self._failed, self._tool = True, False, False, False
         self._digits, self._carried, self._ending = "", "", None
-        self._silences = self._silences if input is Input.SILENCE else 0
+        self._silences = self._silences if input is ev.Input.SILENCE else 0
         self._go(State.THINKING, filler=self.timing.filler_ms, first_audio=self.timing.first_audio_ms)
-        return [*actions, StartReply(self.turn, input, text, count)]
+        return [*actions, ev.StartReply(self.turn, input, text, count)]
 
     def _abandon_reply(self) -> list[Action]:
         """End the current reply early, if there is one: what was heard of it is committed."""
         if not self._replying:
             return []
         self._replying = False
-        cancel: list[Action] = [] if self._reply_done else [CancelReply(self.turn)]
-        return [*cancel, DropPlayout(), CommitHeard(self.turn, complete=False)]
+        cancel: list[Action] = [] if self._reply_done else [ev.CancelReply(self.turn)]
+        return [*cancel, ev.DropPlayout(), ev.CommitHeard(self.turn, complete=False)]
 
     def _end(self, reason: EndReason) -> list[Action]:
         actions = self._close_ear() + self._abandon_reply()
         self._go(State.ENDED)
-        return [*actions, EndCall(reason)]
+        return [*actions, ev.EndCall(reason)]
 
     def _decide(self) -> None:
         """Arm the end-of-turn deadline, counted from where the voice really stopped."""
@@ -222,43 +147,40 @@ class TurnMachine:
         """The caller's utterance is over and its words are in."""
         text = " ".join(t for t in (self._carried, self._words.text if self._words else "") if t)
         if text or self._voice_ms >= self.timing.cough_ms:
-            return self._reply(Input.SPOKEN, text)
+            return self._reply(ev.Input.SPOKEN, text)
         return self._close_ear() + self._listen()
 
     # --- rules, by state
 
-    def _on_answered(self, _: Answered) -> list[Action]:
-        return self._reply(Input.OPENING)
+    def _on_answered(self, _: ev.Answered) -> list[Action]:
+        return self._reply(ev.Input.OPENING)
 
-    def _on_voice_listening(self, _: VoiceStarted) -> list[Action]:
-        return self._hear()
-
-    def _on_silence(self, _: Tick) -> list[Action]:
+    def _on_silence(self, _: ev.Tick) -> list[Action]:
         self._silences += 1
         if self._silences >= self.timing.silences:
-            return self._close(Close(EndReason.BOT_HANGUP, "goodbye"))
-        return self._reply(Input.SILENCE, count=self._silences)
+            return self._close(ev.Close(EndReason.BOT_HANGUP, "goodbye"))
+        return self._reply(ev.Input.SILENCE, count=self._silences)
 
-    def _on_pause(self, _: VoiceStopped) -> list[Action]:
+    def _on_pause(self, _: ev.VoiceStopped) -> list[Action]:
         self._go(State.DECIDING)
         self._decide()
         return []
 
-    def _on_words_hearing(self, event: WordsHeard) -> list[Action]:
+    def _on_words_hearing(self, event: ev.WordsHeard) -> list[Action]:
         self._words = event
         self._limit_voice()
         return []
 
-    def _on_voice_limit(self, _: Tick) -> list[Action]:
+    def _on_voice_limit(self, _: ev.Tick) -> list[Action]:
         if self._words and self._words.text:
             self._go(State.DECIDING, final=self.timing.final_ms)
             self._finishing = True
-            return [FinishEar()]
+            return [ev.FinishEar()]
         # Noise or hold music: take it for silence until it stops.
         self._voice = False
         return self._close_ear() + self._listen()
 
-    def _on_voice_again(self, _: VoiceStarted) -> list[Action]:
+    def _on_voice_again(self, _: ev.VoiceStarted) -> list[Action]:
         if self._digits:
             return []
         if self._finishing and self._words:  # too late to go on with this ear: carry its words over
@@ -267,7 +189,7 @@ class TurnMachine:
         self._limit_voice()
         return self._open_ear()
 
-    def _on_words_deciding(self, event: WordsHeard) -> list[Action]:
+    def _on_words_deciding(self, event: ev.WordsHeard) -> list[Action]:
         if self._digits:
             return []
         self._words = event
@@ -277,30 +199,30 @@ class TurnMachine:
             self._decide()
         return []
 
-    def _on_endpoint(self, _: Tick) -> list[Action]:
+    def _on_endpoint(self, _: ev.Tick) -> list[Action]:
         if self._digits:
-            return self._reply(Input.KEYED, self._digits)
+            return self._reply(ev.Input.KEYED, self._digits)
         if self._finishing:  # the recogniser did not answer in time
             return self._take_turn()
         self._finishing = True
         self._go(State.DECIDING, final=self.timing.final_ms)
-        return [FinishEar()]
+        return [ev.FinishEar()]
 
-    def _on_voice_thinking(self, _: VoiceStarted) -> list[Action]:
+    def _on_voice_thinking(self, _: ev.VoiceStarted) -> list[Action]:
         if self._tool:
             return []
         return self._abandon_reply() + self._hear()
 
-    def _on_audio(self, event: ReplyAudio) -> list[Action]:
+    def _on_audio(self, event: ev.ReplyAudio) -> list[Action]:
         if event.turn == self.turn:
             self._go(State.SPEAKING, stuck=MAX_WAIT_MS)
         return []
 
-    def _on_playing(self, _: Playing) -> list[Action]:
+    def _on_playing(self, _: ev.Playing) -> list[Action]:
         self._deadlines = {"stuck": self._now + MAX_WAIT_MS}
         return []
 
-    def _on_done(self, event: ReplyDone) -> list[Action]:
+    def _on_done(self, event: ev.ReplyDone) -> list[Action]:
         if event.turn == self.turn and self._replying:
             self._reply_done, self._ending, self._failures = True, event.ending, 0
             if self.state is State.THINKING:  # nothing was said at all
@@ -314,30 +236,28 @@ class TurnMachine:
         closing = self._reply_done and self._ending is not None
         self._go(State.CLOSING if closing else State.SPEAKING, stuck=MAX_WAIT_MS)
 
-    def _on_failed(self, event: ReplyFailed) -> list[Action]:
-        if event.turn != self.turn or not self._replying:
-            return self._ignore(event)
-        return self._fail()
+    def _on_failed(self, event: ev.ReplyFailed) -> list[Action]:
+        return self._fail() if event.turn == self.turn and self._replying else self._ignore(event)
 
     def _fail(self) -> list[Action]:
         self._failures += 1
         if self._failures >= self.timing.strikes:
-            return self._close(Close(EndReason.ENGINE_FAILED, "trouble"))
-        actions: list[Action] = [] if self._reply_done else [CancelReply(self.turn)]
+            return self._close(ev.Close(EndReason.ENGINE_FAILED, "trouble"))
+        actions: list[Action] = [] if self._reply_done else [ev.CancelReply(self.turn)]
         self._reply_done = self._failed = True
         self._go(State.SPEAKING, stuck=MAX_WAIT_MS)
-        return [*actions, SayFixed("sorry")]
+        return [*actions, ev.SayFixed("sorry")]
 
-    def _on_thinking_late(self, _: Tick) -> list[Action]:
+    def _on_thinking_late(self, _: ev.Tick) -> list[Action]:
         if self._now >= self._deadlines.get("first_audio", 2**62):
             return self._fail()
         if self._tool:  # a tool has its own deadline; keep the caller company
             self._deadlines = {"filler": self._now + self.timing.first_audio_ms}
         else:
             del self._deadlines["filler"]
-        return [SayFixed("one_moment")]
+        return [ev.SayFixed("one_moment")]
 
-    def _on_tool(self, event: ToolStarted) -> list[Action]:
+    def _on_tool(self, event: ev.ToolStarted) -> list[Action]:
         if event.turn == self.turn and self._replying:
             self._tool = True
             if self.state is State.THINKING:
@@ -345,13 +265,13 @@ class TurnMachine:
                 self._deadlines.setdefault("filler", self._now + self.timing.first_audio_ms)
         return []
 
-    def _on_voice_speaking(self, event: VoiceStarted) -> list[Action]:
+    def _on_voice_speaking(self, event: ev.VoiceStarted) -> list[Action]:
         if not event.may_interrupt:
             return []
         self._go(State.YIELDING, confirm=self.timing.confirm_ms)
-        return [HoldPlayout(), *self._open_ear()]
+        return [ev.HoldPlayout(), *self._open_ear()]
 
-    def _on_drained(self, _: Drained) -> list[Action]:
+    def _on_drained(self, _: ev.Drained) -> list[Action]:
         if self._reply_done or not self._replying:
             return self._finish_reply()
         # The reply goes on, but its next audio is late.
@@ -360,41 +280,40 @@ class TurnMachine:
 
     def _finish_reply(self) -> list[Action]:
         was, self._replying = self._replying, False
-        actions: list[Action] = [CommitHeard(self.turn, not self._failed)] if was else []
+        actions: list[Action] = [ev.CommitHeard(self.turn, not self._failed)] if was else []
         if self._ending is not None:
             ending, self._ending = self._ending, None
             return actions + self._end(ending)
         return actions + self._listen()
 
-    def _on_speaking_late(self, _: Tick) -> list[Action]:
+    def _on_speaking_late(self, _: ev.Tick) -> list[Action]:
         if not self._reply_done and self._replying:
             return self._fail()
         # Audio was queued but nothing says that it was heard: take it for heard.
         return self._finish_reply()
 
-    def _on_words_yielding(self, event: WordsHeard) -> list[Action]:
+    def _on_words_yielding(self, event: ev.WordsHeard) -> list[Action]:
         if not self._finishing or event.final:
             self._words = event
         if event.text and event.real:
             return self._yield()
         return self._resume() if event.final else []
 
-    def _on_stop_yielding(self, _: VoiceStopped) -> list[Action]:
+    def _on_stop_yielding(self, _: ev.VoiceStopped) -> list[Action]:
         self._finishing = True
         self._go(State.YIELDING, final=self.timing.confirm_ms)
-        return [FinishEar()]
+        return [ev.FinishEar()]
 
-    def _on_voice_yielding(self, _: VoiceStarted) -> list[Action]:
+    def _on_voice_yielding(self, _: ev.VoiceStarted) -> list[Action]:
         self._go(State.YIELDING, confirm=self.timing.confirm_ms)
         return self._open_ear()
 
-    def _on_confirm(self, _: Tick) -> list[Action]:
+    def _on_confirm(self, _: ev.Tick) -> list[Action]:
         return self._yield() if self._voice else self._resume()
 
     def _yield(self) -> list[Action]:
         """A real interruption: the caller has the floor."""
         actions = self._abandon_reply()
-        self._tool = False
         if self._finishing and self._words and self._words.final:
             return actions + self._take_turn()
         if self._voice:
@@ -408,26 +327,23 @@ class TurnMachine:
         """A cough: go on from the sample heard last."""
         actions = self._close_ear()
         self._speak_on()
-        return [*actions, ResumePlayout()]
+        return [*actions, ev.ResumePlayout()]
 
-    def _on_key(self, event: Key) -> list[Action]:
+    def _on_key(self, event: ev.Key) -> list[Action]:
         actions = self._close_ear()
         if self.state in (State.THINKING, State.SPEAKING, State.YIELDING):
-            actions += self._abandon_reply() or [DropPlayout()]
+            actions += self._abandon_reply() or [ev.DropPlayout()]
         self._digits += event.digit
         if event.complete:
-            return actions + self._reply(Input.KEYED, self._digits)
+            return actions + self._reply(ev.Input.KEYED, self._digits)
         self._go(State.DECIDING, keys=self.timing.keys_ms)
         return actions
 
-    def _on_close(self, event: Close) -> list[Action]:
-        return self._close(event)
-
-    def _close(self, event: Close) -> list[Action]:
+    def _close(self, event: ev.Close) -> list[Action]:
         actions = self._close_ear() + self._abandon_reply()
         self._ending = event.reason
         self._go(State.CLOSING, stuck=MAX_WAIT_MS)
-        return [*actions, SayFixed(event.sentence)]
+        return [*actions, ev.SayFixed(event.sentence)]
 
     def _on_closed(self, _: Event) -> list[Action]:
         self._ending = self._ending or EndReason.BOT_HANGUP
@@ -437,48 +353,48 @@ class TurnMachine:
 Rule = Callable[[Any, Any], list[Action]]
 _M = TurnMachine
 TABLE: dict[tuple[State, type], Rule] = {
-    (State.LISTENING, Answered): _M._on_answered,
-    (State.LISTENING, VoiceStarted): _M._on_voice_listening,
-    (State.LISTENING, Tick): _M._on_silence,
-    (State.LISTENING, Key): _M._on_key,
-    (State.LISTENING, Close): _M._on_close,
-    (State.HEARING, VoiceStopped): _M._on_pause,
-    (State.HEARING, WordsHeard): _M._on_words_hearing,
-    (State.HEARING, Tick): _M._on_voice_limit,
-    (State.HEARING, Key): _M._on_key,
-    (State.HEARING, Close): _M._on_close,
-    (State.DECIDING, VoiceStarted): _M._on_voice_again,
-    (State.DECIDING, WordsHeard): _M._on_words_deciding,
-    (State.DECIDING, Tick): _M._on_endpoint,
-    (State.DECIDING, Key): _M._on_key,
-    (State.DECIDING, Close): _M._on_close,
-    (State.THINKING, VoiceStarted): _M._on_voice_thinking,
-    (State.THINKING, ReplyAudio): _M._on_audio,
-    (State.THINKING, ReplyDone): _M._on_done,
-    (State.THINKING, ReplyFailed): _M._on_failed,
-    (State.THINKING, ToolStarted): _M._on_tool,
-    (State.THINKING, Tick): _M._on_thinking_late,
-    (State.THINKING, Key): _M._on_key,
-    (State.THINKING, Close): _M._on_close,
-    (State.SPEAKING, VoiceStarted): _M._on_voice_speaking,
-    (State.SPEAKING, ReplyDone): _M._on_done,
-    (State.SPEAKING, ReplyFailed): _M._on_failed,
-    (State.SPEAKING, ToolStarted): _M._on_tool,
-    (State.SPEAKING, Playing): _M._on_playing,
-    (State.SPEAKING, Drained): _M._on_drained,
-    (State.SPEAKING, Tick): _M._on_speaking_late,
-    (State.SPEAKING, Key): _M._on_key,
-    (State.SPEAKING, Close): _M._on_close,
-    (State.YIELDING, VoiceStarted): _M._on_voice_yielding,
-    (State.YIELDING, VoiceStopped): _M._on_stop_yielding,
-    (State.YIELDING, WordsHeard): _M._on_words_yielding,
-    (State.YIELDING, ReplyDone): _M._on_done,
-    (State.YIELDING, ReplyFailed): _M._on_failed,
-    (State.YIELDING, ToolStarted): _M._on_tool,
-    (State.YIELDING, Tick): _M._on_confirm,
-    (State.YIELDING, Key): _M._on_key,
-    (State.YIELDING, Close): _M._on_close,
-    (State.CLOSING, Playing): _M._on_playing,
-    (State.CLOSING, Drained): _M._on_closed,
-    (State.CLOSING, Tick): _M._on_closed,
+    (State.LISTENING, ev.Answered): _M._on_answered,
+    (State.LISTENING, ev.VoiceStarted): _M._hear,
+    (State.LISTENING, ev.Tick): _M._on_silence,
+    (State.LISTENING, ev.Key): _M._on_key,
+    (State.LISTENING, ev.Close): _M._close,
+    (State.HEARING, ev.VoiceStopped): _M._on_pause,
+    (State.HEARING, ev.WordsHeard): _M._on_words_hearing,
+    (State.HEARING, ev.Tick): _M._on_voice_limit,
+    (State.HEARING, ev.Key): _M._on_key,
+    (State.HEARING, ev.Close): _M._close,
+    (State.DECIDING, ev.VoiceStarted): _M._on_voice_again,
+    (State.DECIDING, ev.WordsHeard): _M._on_words_deciding,
+    (State.DECIDING, ev.Tick): _M._on_endpoint,
+    (State.DECIDING, ev.Key): _M._on_key,
+    (State.DECIDING, ev.Close): _M._close,
+    (State.THINKING, ev.VoiceStarted): _M._on_voice_thinking,
+    (State.THINKING, ev.ReplyAudio): _M._on_audio,
+    (State.THINKING, ev.ReplyDone): _M._on_done,
+    (State.THINKING, ev.ReplyFailed): _M._on_failed,
+    (State.THINKING, ev.ToolStarted): _M._on_tool,
+    (State.THINKING, ev.Tick): _M._on_thinking_late,
+    (State.THINKING, ev.Key): _M._on_key,
+    (State.THINKING, ev.Close): _M._close,
+    (State.SPEAKING, ev.VoiceStarted): _M._on_voice_speaking,
+    (State.SPEAKING, ev.ReplyDone): _M._on_done,
+    (State.SPEAKING, ev.ReplyFailed): _M._on_failed,
+    (State.SPEAKING, ev.ToolStarted): _M._on_tool,
+    (State.SPEAKING, ev.Playing): _M._on_playing,
+    (State.SPEAKING, ev.Drained): _M._on_drained,
+    (State.SPEAKING, ev.Tick): _M._on_speaking_late,
+    (State.SPEAKING, ev.Key): _M._on_key,
+    (State.SPEAKING, ev.Close): _M._close,
+    (State.YIELDING, ev.VoiceStarted): _M._on_voice_yielding,
+    (State.YIELDING, ev.VoiceStopped): _M._on_stop_yielding,
+    (State.YIELDING, ev.WordsHeard): _M._on_words_yielding,
+    (State.YIELDING, ev.ReplyDone): _M._on_done,
+    (State.YIELDING, ev.ReplyFailed): _M._on_failed,
+    (State.YIELDING, ev.ToolStarted): _M._on_tool,
+    (State.YIELDING, ev.Tick): _M._on_confirm,
+    (State.YIELDING, ev.Key): _M._on_key,
+    (State.YIELDING, ev.Close): _M._close,
+    (State.CLOSING, ev.Playing): _M._on_playing,
+    (State.CLOSING, ev.Drained): _M._on_closed,
+    (State.CLOSING, ev.Tick): _M._on_closed,
 }

@@ -67,6 +67,8 @@ def create(config: EngineConfig) -> PocketsphinxAsr:
 
 
 class PocketsphinxAsr:
+    """Shared by all calls: worker processes, and the models of every dialplan."""
+
     def __init__(self, config: EngineConfig) -> None:
         options = config.options
         self.rate = int(options.get("rate", 8000))

@@ -31,6 +31,8 @@ RATE = 16_000
 """What the acoustic model was trained on."""
 FRAME_MS = 10
 NBEST = 8
+UNFINISHED = 0.25
+"""Confidence in what stops in the middle of a grammar."""
 NBEST_S = 0.01
 
 Samples = npt.NDArray[np.int16]
@@ -189,10 +191,12 @@ class Decoder:
         return _clean(hypothesis.hypstr) if hypothesis else ""
 
     def end(self) -> Words:
+        so_far = self.partial()
         self._native.end_utt()
         hypothesis = self._native.hyp()
         if hypothesis is None or not hypothesis.hypstr:
-            return Words("", final=True, confidence=0.0)
+            # A grammar that was not spoken to its end gives nothing at all: half a phrase, doubted, is more.
+            return Words(so_far, final=True, confidence=UNFINISHED if so_far else 0.0)
         words = tuple(
             Word(
                 _VARIANT.sub("", segment.word),

@@ -24,7 +24,7 @@ from voicebot.core.expect import Expectation, Mode
 from voicebot.core.grammar import GrammarError, vocabulary
 from voicebot.core.jsgf import jsgf
 
-BUILDER = "3"
+BUILDER = "4"
 """Changes whenever the same expectation would give other files."""
 
 _VARIANT = re.compile(r"\(\d+\)$")
@@ -57,7 +57,14 @@ class Model:
 def model_of(expectation: Expectation, pronunciations: Mapping[str, str], folder: str) -> Model:
     """Where the model of an expectation is, or will be once built."""
     made_from = json.dumps(
-        [BUILDER, expectation.mode, expectation.phrases, expectation.types, sorted(pronunciations.items())]
+        [
+            BUILDER,
+            expectation.mode,
+            expectation.bare,
+            expectation.phrases,
+            expectation.types,
+            sorted(pronunciations.items()),
+        ]
     )
     key = hashlib.sha256(made_from.encode()).hexdigest()[:24]
     return Model(key, str(Path(folder) / key))
@@ -139,6 +146,7 @@ def to_json(expectation: Expectation, pronunciations: Mapping[str, str]) -> byte
 
 
 def from_json(data: bytes) -> tuple[Expectation, dict[str, str]]:
+    """What `to_json` wrote: an expectation and the pronunciations that go with it."""
     read: dict[str, Any] = json.loads(data)
     fields = read["expectation"]
     types = tuple((name, tuple(phrases)) for name, phrases in fields["types"])

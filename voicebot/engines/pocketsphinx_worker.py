@@ -89,12 +89,15 @@ def words_to_json(words: Words) -> bytes:
 
 
 def words_from_json(data: bytes) -> Words:
+    """Words as the worker sends them."""
     read: dict[str, Any] = json.loads(data)
     words = tuple(Word(**word) for word in read["words"])
     return Words(read["text"], read["final"], read["confidence"], words, tuple(read["nbest"]))
 
 
 class Worker:
+    """The loop of the worker process: utterances in over a socket, words out, a few decoders in between."""
+
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._messages = Messages()
@@ -222,6 +225,7 @@ class Worker:
 
 
 def main() -> int:
+    """Entry point: the socket's file descriptor is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service; the socket's end is for us.
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         try:

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import webrtcvad
 
 from voicebot import log
+from voicebot.audio.frames import FRAME_BYTES, RATE
 from voicebot.audio.voice import EnergyGate, Onsets
-from voicebot.carriers.base import FRAME_BYTES, RATE
 from voicebot.engines.base import EngineConfig, Voice
 from voicebot.engines.vad_webrtc import WebrtcVad, voices
 
@@ -87,9 +87,7 @@ class SileroVad:
         self, windows: npt.NDArray[np.float32], state: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Probabilities [n] and new state [2, n, 128] for windows [n, 288] of n calls at 8 kHz, in -1..1."""
-        found, after = self._model.run(
-            None, {"input": windows, "state": state, "sr": np.array(RATE, np.int64)}
-        )
+        found, after = self._model.run(None, {"input": windows, "state": state, "sr": np.array(RATE, np.int64)})
         return found[:, 0], after
 
     def open(self) -> SileroSession:
@@ -97,6 +95,8 @@ class SileroVad:
 
 
 class SileroSession:
+    """One call's windows, and the model's state for it."""
+
     def __init__(self, vad: SileroVad) -> None:
         self._vad, self._gate, self._first = vad, EnergyGate(), webrtcvad.Vad(2)
         self._onsets = Onsets(WINDOW, RATE, vad.start_ms, vad.stop_ms)

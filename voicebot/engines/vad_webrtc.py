@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import webrtcvad
 
+from voicebot.audio.frames import FRAME_BYTES, FRAME_SAMPLES, RATE
 from voicebot.audio.voice import EnergyGate, Onset, Onsets
-from voicebot.carriers.base import FRAME_BYTES, FRAME_SAMPLES, RATE
 from voicebot.engines.base import EngineConfig, Voice, VoiceStarted, VoiceStopped
 
 
@@ -24,6 +24,8 @@ def create(config: EngineConfig) -> WebrtcVad:
 
 
 class WebrtcVad:
+    """Holds nothing but settings: each call has a detector of its own."""
+
     def __init__(self, config: EngineConfig) -> None:
         options = config.options
         self._mode = int(options.get("mode", 3))
@@ -40,6 +42,8 @@ class WebrtcVad:
 
 
 class WebrtcSession:
+    """One call's detector."""
+
     def __init__(self, mode: int, start_ms: int, stop_ms: int) -> None:
         self._gate, self._model = EnergyGate(), webrtcvad.Vad(mode)
         self._onsets = Onsets(FRAME_SAMPLES, RATE, start_ms, stop_ms)

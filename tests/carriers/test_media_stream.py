@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
 from voicebot.carriers.base import Audio, CallInfo, Digit, HungUp, LineEvent, Malformed, Played
@@ -267,6 +268,29 @@ async def test_audio_goes_out_as_ulaw_with_a_mark_behind_it() -> None:
     audio, after = socket.sent
     assert ulaw_encode(PCM) == b64decode(audio["media"]["payload"])
     assert {"event": "mark", "streamSid": "MZ1", "mark": {"name": "2:160"}} == after
+
+
+@pytest.mark.parametrize(
+    "error", [WebSocketDisconnect(1006), RuntimeError("closed"), ConnectionResetError()], ids=lambda e: type(e).__name__
+)
+async def test_a_peer_that_is_gone_while_we_speak_ends_the_stream_and_raises_nothing(error: Exception) -> None:
+    class Gone(Socket):
+        async def send_text(self, data: str) -> None:
+            raise error
+
+        async def close(self, code: int = 1000, reason: str | None = None) -> None:
+            raise error
+
+    socket = Gone()
+    of = line(socket)
+    listener = asyncio.ensure_future(events(of))
+    await settle()
+    of.send(PCM, 0, 160)
+    await settle()
+    of.send(PCM, 0, 320)
+    socket.comes(None)
+    assert [HungUp("media_lost")] == await listener
+    await of.close("media_lost")
 
 
 async def test_a_peer_that_does_not_read_blocks_nobody_and_is_given_up_after_ten_seconds_of_audio() -> None:

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple, Protocol, assert_never
 
+from starlette.websockets import WebSocketDisconnect
+
 from voicebot import log
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
 from voicebot.audio.jitter import Jitter
@@ -35,6 +37,8 @@ OWN_MESSAGES = 200
 CLOSE_S = 2.0
 """A peer that does not read has this long to take the end of its stream."""
 POLICY_VIOLATION = 1008
+GONE = (RuntimeError, OSError, WebSocketDisconnect)
+"""What a socket raises that is closed, by whomever, or on its way to be; a `TimeoutError` is an `OSError`."""
 _log = log.get("media_stream")
 
 
@@ -71,6 +75,15 @@ class MediaClock:
         stalled_ms = int((self._wall_s() - self._heard_at_s) * 1000) - STALL_MS
         self._shown_ms = max(self._shown_ms, self._heard_ms + max(0, stalled_ms))
         return self._shown_ms
+
+
+async def close(socket: Socket, code: int, reason: str) -> None:
+    """Close it, whatever state it is in, within `CLOSE_S`."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(code, reason)
+    except GONE:
+        pass
 
 
 class MediaStream:
@@ -119,7 +132,7 @@ class MediaStream:
                     self._all.append(self._now_s())
                     if flood := self._flood():
                         _log.warning("stream_flooded", call_id=self.info.call_id, why=flood)
-                        await self._close(POLICY_VIOLATION, flood)
+                        await close(self._socket, POLICY_VIOLATION, flood)
                         break
                 for placed in self.jitter.flush():
                     yield self._audio(placed.pcm, placed.at, placed.concealed)
@@ -134,7 +147,7 @@ class MediaStream:
         """The next message; None when the socket is closed, by whomever."""
         try:
             message = await self._socket.receive()
-        except (RuntimeError, OSError):
+        except GONE:
             return None
         if message.get("type") != "websocket.receive":
             return None
@@ -213,7 +226,7 @@ class MediaStream:
                 self._out_samples -= item.samples
                 try:
                     await self._socket.send_text(item.message)
-                except (RuntimeError, OSError):
+                except GONE:
                     self._gone = True
                     return
 
@@ -229,23 +242,16 @@ class MediaStream:
         if not self._gone:
             await self._hang_up(reason)
 
-    async def _close(self, code: int, reason: str) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._socket.close(code, reason)
-        except (RuntimeError, OSError):  # closed already; a TimeoutError is an OSError
-            pass
-
     async def close(self, reason: str) -> None:
         """Close the socket, whatever has not been written yet written first (a second at most)."""
         for _ in range(20):
             if not self._out or self._gone:
                 break
             await asyncio.sleep(0.05)
-        await self._close(1000, reason)
+        await close(self._socket, 1000, reason)
 
     async def lost(self, reason: EndReason) -> None:
         """The carrier says by another way that the call is over: the stream ends for this reason."""
         if not self._gone:
             self._reason = reason
-            await self._close(1000, reason.value)
+            await close(self._socket, 1000, reason.value)

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from voicebot.call.runtime import new_call_id
 from voicebot.carriers.base import CallInfo
 from voicebot.carriers.browser import browser_line, show
+from voicebot.carriers.media_stream import close
 from voicebot.core.timeline import decode, latencies
 from voicebot.service.admission import Grant
 from voicebot.service.desk import BUSY, POLICY_VIOLATION, Desk, same_origin
@@ -75,7 +76,7 @@ def router(desk: Desk) -> APIRouter:
     @routes.websocket("/browser/stream")
     async def stream(socket: WebSocket) -> None:
         if not same_origin(socket, desk.settings.public_url):
-            await socket.close(POLICY_VIOLATION)
+            await close(socket, POLICY_VIOLATION, "")
             return
         admitted = await desk.admit("browser", socket)
         if admitted is None:
@@ -83,7 +84,7 @@ def router(desk: Desk) -> APIRouter:
         state, _, grant, plan = admitted
         if (why := desk.refuses(grant.caller)) is not None:
             await desk.reject("browser", grant.caller, grant.called, "", plan.name, why)
-            await socket.close(BUSY, why)
+            await close(socket, BUSY, why)
             return
         line = browser_line(socket, state, CallInfo(new_call_id(), "browser", grant.caller, grant.called))
         try:

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from voicebot import log
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import CallInfo, Line
+from voicebot.carriers.media_stream import GONE, close
 from voicebot.config import Settings
 from voicebot.core import twilio as wire
 from voicebot.core.dialplan import Dialplan
@@ -92,11 +93,7 @@ class Desk:
     async def _turn_away(self, carrier: str, socket: WebSocket, why: str, code: int) -> None:
         self.metrics.refused.labels(carrier, why).inc()
         self.complain("stream_refused", carrier=carrier, why=why)
-        try:
-            async with asyncio.timeout(1.0):
-                await socket.close(code, why)
-        except (RuntimeError, OSError):  # gone already
-            pass
+        await close(socket, code, why)
 
     async def reject(
         self, carrier: str, caller: str, called: str, carrier_call_id: str, dialplan: str, why: str
@@ -177,6 +174,6 @@ async def _first_start(socket: WebSocket, stream: wire.Stream, deadline_s: float
                 stream.receive(text if isinstance(text, str) else message.get("bytes") or b"")
                 if stream.start is not None:
                     return stream.start
-    except (TimeoutError, RuntimeError):
+    except GONE:
         pass
     return None

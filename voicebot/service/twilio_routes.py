@@ -23,7 +23,7 @@ from twilio.twiml.voice_response import Connect, VoiceResponse
 from voicebot import log
 from voicebot.call.runtime import new_call_id
 from voicebot.carriers.base import CallInfo
-from voicebot.carriers.media_stream import MediaStream
+from voicebot.carriers.media_stream import MediaStream, close
 from voicebot.carriers.twilio import TwilioRest, dial, twilio_line
 from voicebot.core import twilio_signature
 from voicebot.core.dialplan import Dialplan
@@ -147,7 +147,7 @@ class Twilio:
         """The call's audio, both ways."""
         if not self._signature_ok(socket, ()):
             self._bad_signature(socket)
-            await socket.close(POLICY_VIOLATION)  # before accept: the upgrade is refused with 403
+            await close(socket, POLICY_VIOLATION, "")  # before accept: the upgrade is refused with 403
             return
         admitted = await self.desk.admit("twilio", socket)
         if admitted is None:
@@ -155,7 +155,7 @@ class Twilio:
         stream, call_sid, grant, plan = admitted
         if (why := self.desk.refuses(grant.caller)) is not None:
             await self.desk.reject("twilio", grant.caller, grant.called, call_sid, plan.name, why)
-            await socket.close(BUSY, "busy")
+            await close(socket, BUSY, "busy")
             return
         leg = self._leg(call_sid)
 

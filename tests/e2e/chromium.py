@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
+from asyncio.subprocess import Process
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -76,14 +77,12 @@ class Page:
 
     async def until(self, expression: str, seconds: float) -> Any:
         """Wait until the expression is true. What the page shows instead is the failure's message."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not (value := await self.evaluate(expression)):
-                    await asyncio.sleep(0.1)
+        for _ in range(int(seconds * 10)):
+            if value := await self.evaluate(expression):
                 return value
-        except TimeoutError:
-            shown = await self.evaluate("document.body.innerText")
-            raise AssertionError(f"not within {seconds} s: {expression}\nfaults: {self.faults}\n{shown}") from None
+            await asyncio.sleep(0.1)
+        shown = await self.evaluate("document.body.innerText")
+        raise AssertionError(f"not within {seconds} s: {expression}\nfaults: {self.faults}\n{shown}")
 
     async def click(self, selector: str) -> None:
         """A real click, with the mouse, in the middle of an element."""
@@ -92,9 +91,7 @@ class Page:
             " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
-            await self.call(
-                "Input.dispatchMouseEvent", type=kind, x=where[0], y=where[1], button="left", clickCount=1
-            )
+            await self.call("Input.dispatchMouseEvent", type=kind, x=where[0], y=where[1], button="left", clickCount=1)
 
     async def key(self, text: str) -> None:
         """A key of the keyboard."""
@@ -111,7 +108,7 @@ class Page:
 
     async def screenshot(self, file: Path) -> None:
         shot = await self.call("Page.captureScreenshot", format="png")
-        file.write_bytes(b64decode(shot["data"]))
+        await asyncio.to_thread(file.write_bytes, b64decode(shot["data"]))
 
 
 @asynccontextmanager
@@ -120,7 +117,7 @@ async def chromium(program: str, folder: Path, *flags: str) -> AsyncIterator[Pag
     profile = folder / "profile"
     command = [program, *FLAGS, f"--user-data-dir={profile}", *flags, "about:blank"]
     with (folder / "chromium.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
         url = await _tab(process, profile / "DevToolsActivePort")
         async with connect(url, max_size=None, proxy=None) as socket:
@@ -131,27 +128,30 @@ async def chromium(program: str, folder: Path, *flags: str) -> AsyncIterator[Pag
             await _quit(page)
     finally:
         try:
-            await asyncio.to_thread(process.wait, 10)
-        except subprocess.TimeoutExpired:
+            async with asyncio.timeout(10):
+                await process.wait()
+        except TimeoutError:
             process.kill()
-            process.wait()
+            await process.wait()
 
 
-async def _tab(process: subprocess.Popen[bytes], port_file: Path) -> str:
+async def _tab(process: Process, port_file: Path) -> str:
     """The websocket of the first tab, once the browser is up."""
-    async with asyncio.timeout(START_S), httpx.AsyncClient(trust_env=False) as http:
-        while True:
-            assert process.poll() is None, "Chromium did not start"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for _ in range(int(START_S * 10)):
+            await asyncio.sleep(0.1)
+            assert process.returncode is None, "Chromium did not start"
             try:
-                port = port_file.read_text().split()[0]
+                port = (await asyncio.to_thread(port_file.read_text)).split()[0]
                 tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
                 return next(str(tab["webSocketDebuggerUrl"]) for tab in tabs if tab["type"] == "page")
             except (OSError, IndexError, httpx.HTTPError, StopIteration):
-                await asyncio.sleep(0.1)
+                continue
+    raise AssertionError("Chromium opened no tab")
 
 
 async def _quit(page: Page) -> None:
     try:
         await page.call("Browser.close")
-    except (OSError, TimeoutError, AssertionError):
+    except (OSError, TimeoutError, AssertionError, ConnectionClosed):
         pass

@@ -145,7 +145,9 @@ async def test_a_coffee_is_ordered_on_the_page(service: str, tmp_path: Path) -> 
         assert [] == page.faults
     async with httpx.AsyncClient(trust_env=False, base_url=service) as http:
         calls = (await http.get("/api/calls")).json()
-    assert ("browser", "coffee", "caller_hangup") == tuple(calls[0][key] for key in ("carrier", "dialplan", "end_reason"))
+    assert ("browser", "coffee", "caller_hangup") == tuple(
+        calls[0][key] for key in ("carrier", "dialplan", "end_reason")
+    )
 
 
 async def test_a_bot_that_hangs_up_is_said_to_have_hung_up(service: str, tmp_path: Path) -> None:
@@ -170,5 +172,3 @@ async def test_a_refused_microphone_is_said_to_be_refused(service: str, tmp_path
         assert "microphone was refused" in told
         assert "idle" == await page.evaluate(STATE)
         await page.screenshot(tmp_path / "refused.png")
-
-

@@ -169,18 +169,36 @@ async def serving(folder: Path, **given: Any) -> AsyncIterator[Service]:
     runtime = ToneRuntime(settings, store)
     app = create_app(settings, runtime, store)  # type: ignore[arg-type]
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws_max_size=MAX_SOCKET_MESSAGE))
-    running = asyncio.ensure_future(server.serve([listening]))
+    server = _Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws_max_size=MAX_SOCKET_MESSAGE))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        await until(lambda: server.started or running.done())
-        async with httpx.AsyncClient(base_url=base) as web:
+    async with app.router.lifespan_context(app), httpx.AsyncClient(base_url=base) as web:
+        running = asyncio.ensure_future(server.serve([listening]))
+        try:
+            await until(lambda: server.started or running.done())
             yield Service(settings, runtime, store, app, base, web)
-    finally:
-        server.should_exit = True
-        await running
-        listening.close()
-        store.close()
+        finally:
+            server.over.set()
+            await running
+            store.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its tenths of seconds between looks at what there is to do."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.over = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.over.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for each in self.servers:
+            each.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await until(lambda: not self.server_state.tasks)
 
 
 async def token_of(service: Service, **form: str) -> str:

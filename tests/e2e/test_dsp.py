@@ -67,9 +67,8 @@ def test_known_values_of_mu_law(folder: Path) -> None:
 
 
 def test_every_sample_is_encoded_as_the_service_does(folder: Path) -> None:
-    # Of the 14 bits that G.711 knows.
-    pcm = np.arange(-32768, 32768, 4, dtype="<i2")
-    coded = run(folder, "show(Array.from({ length: 16384 }, (_, i) => ulawEncode(4 * i - 32768)))")
+    pcm = np.arange(-32768, 32768, dtype="<i2")
+    coded = run(folder, "show(Array.from({ length: 65536 }, (_, i) => ulawEncode(i - 32768)))")
     assert list(ulaw_encode(pcm.tobytes())) == coded
 
 
@@ -92,28 +91,31 @@ def test_audio_survives_json(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("hz", [200, 1000, 3300])
-def test_the_telephone_band_goes_down_and_up_unharmed(folder: Path, rate: int, hz: int) -> None:
-    down = run(folder, f"show(resample({rate}, 8000, tone({hz}, {rate}, {rate // 5})))")
-    up = run(folder, f"show(resample(8000, {rate}, tone({hz}, 8000, 1600)))")
-    assert 0 == pytest.approx(decibels(down), abs=0.1)
-    assert 0 == pytest.approx(decibels(up), abs=0.1)
+def test_the_telephone_band_goes_down_and_up_unharmed(folder: Path, rate: int) -> None:
+    script = f"""
+        show([200, 1000, 3300].flatMap((hz) => [
+          resample({rate}, 8000, tone(hz, {rate}, {rate // 5})),
+          resample(8000, {rate}, tone(hz, 8000, 1600)),
+        ]));
+    """
+    assert [pytest.approx(0, abs=0.1)] * 6 == [decibels(tone) for tone in run(folder, script)]
 
 
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("hz", [4000, 4600, 5200, 7000, 7900])
-def test_what_would_alias_is_gone_by_50_db(folder: Path, rate: int, hz: int) -> None:
-    assert decibels(run(folder, f"show(resample({rate}, 8000, tone({hz}, {rate}, {rate // 5})))")) < -50
+def test_what_would_alias_is_gone_by_50_db(folder: Path, rate: int) -> None:
+    above = [4000, 4300, 4600, 5200, 7000, 7900]
+    tones = run(folder, f"show({above}.map((hz) => resample({rate}, 8000, tone(hz, {rate}, {rate // 5}))))")
+    assert max(decibels(tone) for tone in tones) < -50
 
 
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("hz", [300, 1000, 3300])
-def test_a_tone_that_goes_up_leaves_no_image_above_50_db(folder: Path, rate: int, hz: int) -> None:
-    up = np.array(run(folder, f"show(resample(8000, {rate}, tone({hz}, 8000, 4000)))"))[rate // 10 :]
-    spectrum = np.abs(np.fft.rfft(up * np.kaiser(len(up), 14)))
-    frequencies = np.fft.rfftfreq(len(up), 1 / rate)
-    images = spectrum[frequencies > 4000].max()
-    assert 20 * np.log10(images / spectrum.max()) < -50
+def test_a_tone_that_goes_up_leaves_no_image_above_50_db(folder: Path, rate: int) -> None:
+    tones = run(folder, f"show([300, 1000, 3300].map((hz) => resample(8000, {rate}, tone(hz, 8000, 2400))))")
+    for up in tones:
+        settled = np.array(up)[rate // 10 :]
+        spectrum = np.abs(np.fft.rfft(settled * np.kaiser(len(settled), 14)))
+        images = spectrum[np.fft.rfftfreq(len(settled), 1 / rate) > 4000].max()
+        assert 20 * np.log10(images / spectrum.max()) < -50
 
 
 @pytest.mark.parametrize("rate", RATES)

@@ -13,10 +13,10 @@ export const SILENCE = 0xff;
 const BIAS = 132;
 const CLIP = 32635;
 
-/** One byte of 16-bit PCM, an integer. */
+/** One byte of 16-bit PCM, an integer; ties as in the G.191 software tool library. */
 export function ulawEncode(pcm) {
   const sign = pcm < 0 ? 0x80 : 0;
-  const magnitude = Math.min(Math.abs(pcm), CLIP) + BIAS;
+  const magnitude = Math.min(pcm < 0 ? ~pcm : pcm, CLIP) + BIAS;
   const exponent = 24 - Math.clz32(magnitude); // the bias puts the highest bit at 7 … 14
   const mantissa = (magnitude >> (exponent + 3)) & 0x0f;
   return ~(sign | (exponent << 4) | mantissa) & 0xff;

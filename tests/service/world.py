@@ -171,7 +171,7 @@ async def serving(folder: Path, **given: Any) -> AsyncIterator[Service]:
     listening = socket.create_server(("127.0.0.1", 0))
     server = _Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws_max_size=MAX_SOCKET_MESSAGE))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    async with app.router.lifespan_context(app), httpx.AsyncClient(base_url=base) as web:
+    async with app.router.lifespan_context(app), httpx.AsyncClient(base_url=base, verify=False) as web:
         running = asyncio.ensure_future(server.serve([listening]))
         try:
             await until(lambda: server.started or running.done())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from voicebot.config import Settings
@@ -30,20 +34,19 @@ def calls(
         return
     rows = _store().list(limit, dialplan)
     if as_json:
-        print(json.dumps([_plain(row) for row in rows]))
+        print(json.dumps([_plain(row) for row in rows], default=str))
         return
     if not rows:
         print("No calls yet. Start the service with `voicebot serve` and call it.")
         return
     table = Table(box=None, header_style="bold")
-    for column in ("call", "started (UTC)", "carrier", "caller", "dialplan", "seconds", "turns", "ended"):
-        table.add_column(column)
+    for column in ("call (UTC)", "carrier", "caller", "dialplan", "seconds", "turns", "ended"):
+        table.add_column(column, no_wrap=True)
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
-        ended = row.end_reason or "[green]up now[/]"
-        started = row.started_at.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(row.id, started, row.carrier, row.caller, row.dialplan, seconds, str(row.turns), ended)
-    Console().print(table)
+        ended = " ".join(filter(None, (row.end_reason, row.detail and f"({escape(row.detail)})"))) or "[green]up now[/]"
+        table.add_row(row.id, row.carrier, escape(row.caller), row.dialplan, seconds, str(row.turns), ended)
+    _console().print(table)
 
 
 @app.command()
@@ -61,7 +64,7 @@ def show(
         timeline = [{"ms": r.ms, "kind": r.kind, **r.fields} for r in records]
         print(json.dumps(_plain(row) | {"timeline": timeline}, default=str))
         return
-    console = Console()
+    console = _console()
     seconds = "" if row.seconds is None else f", {row.seconds:.1f} s"
     console.print(f"[bold]{row.id}[/]  {row.carrier}, {row.dialplan}, {row.end_reason or 'up now'}{seconds}")
     if row.folder:
@@ -71,12 +74,20 @@ def show(
         if line:
             console.print(f"[dim]{record.ms / 1000:7.2f}[/]  {line}")
     if found:
-        gaps = sorted(each.voice_to_voice_ms for each in found)
-        console.print(f"\n{len(found)} answers, median {gaps[len(gaps) // 2]} ms after the caller stopped speaking")
+        gaps = [each.voice_to_voice_ms for each in found]
+        console.print(
+            f"\n{len(found)} answers, median {median(gaps):.0f} ms and at most {max(gaps)} ms after the caller stopped "
+            f"speaking; of that {median(each.endpoint_ms for each in found):.0f} ms to know that they had"
+        )
+
+
+def _console() -> Console:
+    """As wide as the terminal; into a pipe, as wide as a line may be."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 def _line(record: Record, found: list[TurnLatency]) -> str:
-    fields = record.fields
+    fields: dict[str, Any] = {k: escape(v) if isinstance(v, str) else v for k, v in record.fields.items()}
     match record.kind:
         case "turn":
             said = fields.get("text") or (f"keys {fields['digits']}" if fields.get("digits") else "(not understood)")
@@ -110,7 +121,7 @@ def _records(row: CallRow) -> list[Record]:
 
 
 def _plain(row: CallRow) -> dict[str, Any]:
-    return {name: str(v) if name == "started_at" else v for name in row.__slots__ for v in (getattr(row, name),)}
+    return asdict(row) | {"started_at": row.started_at.isoformat()}
 
 
 def _store() -> Store:

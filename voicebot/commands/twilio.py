@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Annotated, Any
 
 import httpx
@@ -10,11 +11,11 @@ import typer
 import websockets
 from rich.console import Console
 from rich.table import Table
-from twilio.base.exceptions import TwilioRestException
-from twilio.request_validator import RequestValidator
+from twilio.base.exceptions import TwilioException, TwilioRestException
 
 from voicebot.carriers.twilio import client
 from voicebot.config import Settings
+from voicebot.core.twilio_signature import signature
 from voicebot.errors import UsageError
 
 app = typer.Typer(help="Point Twilio numbers here.", no_args_is_help=True)
@@ -74,7 +75,7 @@ def status(
         mine = "[green]this service[/]" if here and each.voice_url == here else ""
         row = (each.phone_number, each.voice_url, each.voice_fallback_url, each.status_callback)
         table.add_row(*(str(text or "—") for text in row), mine)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _api(settings: Settings) -> tuple[Any, str]:
@@ -90,11 +91,19 @@ def _api(settings: Settings) -> tuple[Any, str]:
 def _ask(question: Any) -> Any:
     try:
         return question()
-    except TwilioRestException as error:
-        hint = "Check the account SID and the auth token." if error.status in (401, 403) else str(error.msg)
-        raise UsageError(f"Twilio refused with {error.status}. {hint}") from error
+    except TwilioException as error:
+        status = _status(error)
+        hint = "Check the account SID and the auth token." if status in (401, 403) else str(getattr(error, "msg", ""))
+        raise UsageError(f"Twilio refused with {status}. {hint}".strip()) from error
     except OSError as error:  # requests' errors are
         raise UsageError(f"Twilio could not be reached: {type(error).__name__}.") from error
+
+
+def _status(error: TwilioException) -> int | str:
+    """HTTP status of a refusal; the client raises one of a list without it, but with the response."""
+    if isinstance(error, TwilioRestException):
+        return int(error.status)
+    return next((each.status_code for each in error.args if hasattr(each, "status_code")), "an error")
 
 
 async def _probe(url: str, token: str) -> None:
@@ -108,7 +117,7 @@ async def _probe(url: str, token: str) -> None:
     if not alive:
         raise UsageError(f"{url}/healthz does not answer. Start the service and see that the URL leads to it.")
     stream = url.replace("http", "ws", 1) + "/twilio/stream"
-    headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature(stream, {})}
+    headers = {"X-Twilio-Signature": signature(token, stream)}
     try:
         async with websockets.connect(stream, additional_headers=headers, open_timeout=DEADLINE_S):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from websockets.asyncio.client import connect
 
 from tests.e2e.chromium import Page, chromium, installed
 
@@ -31,11 +33,15 @@ nodes: {hello: {say: Hello., do: [{hang_up: Goodbye.}]}}
 """Something else to choose, and first in the list."""
 CONSOLE_TOKEN = "open sesame, said the door"
 GREETING_S = 5.0
-"""Silence of the microphone before the order."""
+"""Silence of the microphone before the order, so that the greeting is heard."""
+IMPATIENT_S = 0.6
+"""So little that the order begins, a second into the recording, while the bot still greets."""
 DESKTOP, PHONE = (1280, 800), (390, 844)
 HEARD = "[...document.querySelectorAll('#transcript .caller:not(.partial) .words')].map(e => e.textContent).join('\\n')"
 SAID = "[...document.querySelectorAll('#transcript .bot .words')].map(e => e.textContent).join('\\n')"
 STATE = "document.body.dataset.state"
+READY = "!document.querySelector('#call').disabled"
+PROBLEM = "document.querySelector('#problem').textContent"
 
 PROGRAM = installed() or ""
 pytestmark = [
@@ -58,6 +64,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(folder: Path) -> Iterator[str]:
     """The service, started as an operator starts it. Its URL."""
     with serving(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def guarded(folder: Path) -> Iterator[str]:
+    """Another one, that asks for a token and takes one call at a time."""
+    with serving(folder, VOICEBOT_CONSOLE_TOKEN=CONSOLE_TOKEN, VOICEBOT_MAX_CALLS="1") as url:
         yield url
 
 
@@ -97,13 +110,13 @@ def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: 
     raise AssertionError(f"The service did not start:\n{log.read_text()}")
 
 
-def microphone(file: Path) -> Path:
-    """Silence for the greeting, the order, silence for the rest of the call; as a 48 kHz microphone gives it."""
+def microphone(file: Path, silence_s: float) -> list[str]:
+    """Flags for a microphone of 48 kHz that gives silence, the order, and silence for the rest of the call."""
     order, rate = soundfile.read(ORDER, dtype="float32")
     sound = soxr.resample(order, rate, 48000)
-    before, after = np.zeros(int(GREETING_S * 48000), "float32"), np.zeros(60 * 48000, "float32")
+    before, after = np.zeros(int(silence_s * 48000), "float32"), np.zeros(60 * 48000, "float32")
     soundfile.write(file, np.concatenate([before, sound, after]), 48000, subtype="PCM_16")
-    return file
+    return ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={file}%noloop"]
 
 
 @asynccontextmanager
@@ -114,8 +127,7 @@ async def browser(folder: Path, *flags: str) -> AsyncIterator[Page]:
 
 
 async def test_a_coffee_is_ordered_on_the_page(service: str, tmp_path: Path) -> None:
-    speech = f"--use-file-for-fake-audio-capture={microphone(tmp_path / 'microphone.wav')}%noloop"
-    async with browser(tmp_path, "--use-fake-ui-for-media-stream", speech) as page:
+    async with browser(tmp_path, *microphone(tmp_path / "microphone.wav", GREETING_S)) as page:
         await page.open(service)
         await page.until("document.querySelectorAll('#dialplans input').length === 2", 10)
         assert "bell" == await page.evaluate("document.querySelector('#dialplans input').value")
@@ -150,11 +162,25 @@ async def test_a_coffee_is_ordered_on_the_page(service: str, tmp_path: Path) -> 
     )
 
 
+async def test_what_an_interrupted_bot_did_not_get_to_say_is_struck_out(service: str, tmp_path: Path) -> None:
+    async with browser(tmp_path, *microphone(tmp_path / "microphone.wav", IMPATIENT_S)) as page:
+        await page.open(service)
+        await page.until(READY, 10)
+        await page.click("input[value=coffee]")
+        await page.click("#call")
+        rest = await page.until("document.querySelector('.bot .cut s')?.textContent", 15)
+        assert rest.endswith("get you?")
+        said = await page.evaluate(SAID)
+        assert "Bean Street, hello! What can I get you?" == said.split("\n")[0].replace(" — ", " ")
+        assert "mocha" in await page.until(f"/mocha/.test({HEARD}) && {HEARD}", 15)
+        await page.screenshot(tmp_path / "interrupted.png")
+        assert [] == page.faults
+
+
 async def test_a_bot_that_hangs_up_is_said_to_have_hung_up(service: str, tmp_path: Path) -> None:
     async with browser(tmp_path, "--use-fake-ui-for-media-stream") as page:
         await page.open(service)
-        await page.until("!document.querySelector('#call').disabled", 10)
-        await page.evaluate("document.querySelector('#mute') && 0")
+        await page.until(READY, 10)
         await page.click("#call")
         await page.until(f"{STATE} === 'ended'", 20)
         assert "The bot hung up" in await page.evaluate("document.querySelector('#status').textContent")
@@ -166,9 +192,41 @@ async def test_a_refused_microphone_is_said_to_be_refused(service: str, tmp_path
     async with browser(tmp_path) as page:
         await page.call("Browser.setPermission", permission={"name": "microphone"}, setting="denied", origin=service)
         await page.open(service)
-        await page.until("!document.querySelector('#call').disabled", 10)
+        await page.until(READY, 10)
         await page.click("#call")
-        told = await page.until("document.querySelector('#problem').textContent", 10)
+        told = await page.until(PROBLEM, 10)
         assert "microphone was refused" in told
         assert "idle" == await page.evaluate(STATE)
         await page.screenshot(tmp_path / "refused.png")
+
+
+async def test_the_console_token_is_asked_for_once_and_a_busy_service_says_so(guarded: str, tmp_path: Path) -> None:
+    async with browser(tmp_path, "--use-fake-ui-for-media-stream") as page, held_call(guarded):
+        await page.open(guarded)
+        await page.until("document.querySelector('#door').open", 10)
+        await page.screenshot(tmp_path / "door.png")
+        for token, told in (("wrong", "That was not the token."), (CONSOLE_TOKEN, "")):
+            await page.evaluate(f"document.querySelector('#token').value = {token!r}")
+            await page.click("#door button")
+            await page.until(f"document.querySelector('#door').open === {'true' if told else 'false'}", 5)
+            assert told == await page.evaluate("document.querySelector('#door-wrong').textContent")
+        await page.until(READY, 5)
+        await page.click("#call")
+        assert "No call can be taken now" in await page.until(PROBLEM, 10)
+        assert "idle" == await page.evaluate(STATE)
+        await page.open(guarded)
+        await page.until(READY, 5)
+        assert not await page.evaluate("document.querySelector('#door').open")
+
+
+@asynccontextmanager
+async def held_call(url: str) -> AsyncIterator[None]:
+    """Somebody else's call, which goes on."""
+    headers = {"Authorization": f"Bearer {CONSOLE_TOKEN}"}
+    async with httpx.AsyncClient(trust_env=False, base_url=url, headers=headers) as http:
+        token = (await http.post("/browser/call", json={"dialplan": "coffee"})).json()["token"]
+        async with connect(url.replace("http", "ws") + "/browser/stream", proxy=None) as line:
+            start = {"streamSid": "MZ1", "callSid": "CA1", "customParameters": {"token": token}}
+            await line.send(json.dumps({"event": "start", "start": start, "streamSid": "MZ1"}))
+            await line.recv()
+            yield

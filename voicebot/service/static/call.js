@@ -126,7 +126,7 @@ export class Call {
       });
       this.started = true;
     };
-    socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
+    socket.onmessage = ({ data }) => this.over || this.receive(JSON.parse(data));
     socket.onclose = (event) => this.closed(event);
   }
 

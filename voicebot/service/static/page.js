@@ -111,6 +111,7 @@ const telling = {
 
 function close() {
   clearInterval(clock);
+  transcript.end();
   call = null;
   level(0);
   mute(false);
@@ -126,7 +127,7 @@ function place(dialplan) {
   putThrough = "";
   show("ringing");
   call = new Call(dialplan, sessionStorage.getItem(TOKEN), telling);
-  $("hangup").focus({ preventScroll: true });
+  $("mute").focus({ preventScroll: true });
 }
 
 function mute(muted) {
@@ -188,6 +189,10 @@ $("door").querySelector("form").addEventListener("submit", () => {
   sessionStorage.setItem(TOKEN, $("token").value.trim());
   $("problem").textContent = "";
   dialplans();
+});
+$("other").addEventListener("click", () => {
+  show("idle");
+  $("choose").elements.dialplan.value && $("choose").querySelector(":checked").focus();
 });
 $("hangup").addEventListener("click", () => call?.hangUp());
 $("mute").addEventListener("click", () => mute($("mute").getAttribute("aria-pressed") !== "true"));

@@ -107,6 +107,16 @@ export class Transcript {
     target.querySelector(".words").append(cut);
   }
 
+  /** The call is over: nothing more will be said of what was still open. */
+  end() {
+    for (const line of this.bots.values()) {
+      line.classList.remove("talking");
+      this.text(line, "…");
+    }
+    this.bots.clear();
+    this.partial = null;
+  }
+
   // --- lines
 
   /** A new line, at the end or in the place before another. */

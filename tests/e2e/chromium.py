@@ -124,8 +124,10 @@ async def chromium(program: str, folder: Path, *flags: str) -> AsyncIterator[Pag
             page = Page(socket)
             for domain in ("Page", "Runtime", "Log"):
                 await page.call(f"{domain}.enable")
-            yield page
-            await _quit(page)
+            try:
+                yield page
+            finally:
+                await _quit(page)
     finally:
         try:
             async with asyncio.timeout(10):

@@ -205,11 +205,10 @@ async def test_the_console_token_is_asked_for_once_and_a_busy_service_says_so(gu
         await page.open(guarded)
         await page.until("document.querySelector('#door').open", 10)
         await page.screenshot(tmp_path / "door.png")
-        for token, told in (("wrong", "That was not the token."), (CONSOLE_TOKEN, "")):
+        for token, then in (("wrong", "#door[open] #door-wrong:not(:empty)"), (CONSOLE_TOKEN, "#door:not([open])")):
             await page.evaluate(f"document.querySelector('#token').value = {token!r}")
             await page.click("#door button")
-            await page.until(f"document.querySelector('#door').open === {'true' if told else 'false'}", 5)
-            assert told == await page.evaluate("document.querySelector('#door-wrong').textContent")
+            await page.until(f"document.querySelector('{then}') !== null", 5)
         await page.until(READY, 5)
         await page.click("#call")
         assert "No call can be taken now" in await page.until(PROBLEM, 10)
@@ -225,7 +224,7 @@ async def held_call(url: str) -> AsyncIterator[None]:
     headers = {"Authorization": f"Bearer {CONSOLE_TOKEN}"}
     async with httpx.AsyncClient(trust_env=False, base_url=url, headers=headers) as http:
         token = (await http.post("/browser/call", json={"dialplan": "coffee"})).json()["token"]
-        async with connect(url.replace("http", "ws") + "/browser/stream", proxy=None) as line:
+        async with connect(url.replace("http", "ws") + "/browser/stream", proxy=None, max_queue=None) as line:
             start = {"streamSid": "MZ1", "callSid": "CA1", "customParameters": {"token": token}}
             await line.send(json.dumps({"event": "start", "start": start, "streamSid": "MZ1"}))
             await line.recv()

@@ -187,7 +187,7 @@ $("choose").addEventListener("submit", (event) => {
 });
 $("door").querySelector("form").addEventListener("submit", () => {
   sessionStorage.setItem(TOKEN, $("token").value.trim());
-  $("problem").textContent = "";
+  $("problem").textContent = $("door-wrong").textContent = "";
   dialplans();
 });
 $("other").addEventListener("click", () => {

@@ -11,13 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Every setting of the service; `voicebot settings` prints them, secrets masked."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="VOICEBOT_", env_file=".env", extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="VOICEBOT_", env_file=".env", extra="ignore", populate_by_name=True)
 
-    host: str = Field(
-        "127.0.0.1", description="Address to listen on. The default is reachable from this machine only."
-    )
+    host: str = Field("127.0.0.1", description="Address to listen on. The default is reachable from this machine only.")
     port: int = Field(8080, ge=0, le=65535, description="Port for web page, web hooks and media streams.")
     public_url: str = Field(
         "", description="https URL at which Twilio reaches this service; signatures are checked against it."
@@ -41,13 +37,9 @@ class Settings(BaseSettings):
     )
     max_calls: int = Field(50, ge=1, description="Calls at once; a call over it is refused as busy.")
     max_calls_per_caller: int = Field(5, ge=1, description="Calls at once from one number.")
-    drain_seconds: int = Field(
-        600, ge=0, description="On SIGTERM, how long calls may go on before a polite goodbye."
-    )
+    drain_seconds: int = Field(600, ge=0, description="On SIGTERM, how long calls may go on before a polite goodbye.")
     record: bool = Field(True, description="Write stereo recordings.")
-    retention_days: int = Field(
-        30, ge=0, description="Days to keep recordings and timelines; 0 keeps them for ever."
-    )
+    retention_days: int = Field(30, ge=0, description="Days to keep recordings and timelines; 0 keeps them for ever.")
 
     vad: str = Field("silero", description="Voice activity: silero (webrtc where it cannot run) or webrtc.")
     asr_workers: int = Field(1, ge=1, description="Recogniser processes.")
@@ -68,9 +60,7 @@ class Settings(BaseSettings):
     log_format: str = Field(
         "auto", pattern="^(auto|console|json)$", description="console, json, or auto (console on a terminal)."
     )
-    log_level: str = Field(
-        "info", pattern="^(debug|info|warning|error)$", description="Least severe level to log."
-    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least severe level to log.")
 
     @field_validator("public_url")
     @classmethod

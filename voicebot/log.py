@@ -38,9 +38,7 @@ def configure(format: str = "auto", level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=_LEVELS["warning"], stream=sys.stderr, format="%(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=_LEVELS["warning"], stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
 
 
 def get(name: str) -> Any:

@@ -130,6 +130,7 @@ class Prompt:
     words: tuple[SpokenWord, ...]
 
 
+ANYTHING = Expectation("test", Mode.OPEN, ("anything",))
 Brain = Callable[[CallerTurn], Sequence[LlmEvent | float]]
 """What the agent answers to a turn; a number is a pause in seconds."""
 
@@ -137,7 +138,7 @@ Brain = Callable[[CallerTurn], Sequence[LlmEvent | float]]
 @dataclass
 class ScriptedAgent:
     brain: Brain
-    expectation: Expectation = Expectation("test", Mode.OPEN, ("anything",))
+    expectation: Expectation = ANYTHING
     turns: list[CallerTurn] = field(default_factory=list)
     heard: list[tuple[str, bool]] = field(default_factory=list)
 

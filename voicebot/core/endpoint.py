@@ -15,9 +15,7 @@ UNFINISHED = frozenset(
 )
 """A turn that ends in one of these goes on."""
 
-BACKCHANNELS = frozenset(
-    "ah aha hm hmm huh mhm mm mmm mm-hmm oh ok okay right sure uh uh-huh um yeah yep".split()
-)
+BACKCHANNELS = frozenset("ah aha hm hmm huh mhm mm mmm mm-hmm oh ok okay right sure uh uh-huh um yeah yep".split())
 """English sounds of listening; over the bot's voice they are no interruption."""
 
 DOUBTFUL = 0.3

@@ -87,9 +87,7 @@ class Ledger:
 
     # --- queueing
 
-    def queue(
-        self, turn: int, pcm: bytes, words: Iterable[tuple[int, str]] = (), interruptible: bool = True
-    ) -> None:
+    def queue(self, turn: int, pcm: bytes, words: Iterable[tuple[int, str]] = (), interruptible: bool = True) -> None:
         """Append audio of `turn`; `words` are (sample from the start of `pcm`, text). An odd last byte is dropped."""
         pcm = pcm[: len(pcm) // BYTES * BYTES]
         start = self.queued
@@ -161,9 +159,7 @@ class Ledger:
         if position <= self.heard:
             return HeardAudio(b"", ())
         pcm = self._slice(self.heard, position)
-        begun = tuple(
-            t for t, s in self._scripts.items() if self.heard <= s.start < position and s.end > s.start
-        )
+        begun = tuple(t for t, s in self._scripts.items() if self.heard <= s.start < position and s.end > s.start)
         self.heard = position
         while self._pieces and self._pieces[0].end <= position:
             self._pieces.popleft()

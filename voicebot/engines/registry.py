@@ -34,9 +34,7 @@ def load(stage: str, name: str) -> ModuleType:
             assert isinstance(module, ModuleType)
             return module
     if name not in names(stage):
-        raise UsageError(
-            f"There is no {stage} engine {name!r}. Use one of: {', '.join(names(stage)) or 'none'}."
-        )
+        raise UsageError(f"There is no {stage} engine {name!r}. Use one of: {', '.join(names(stage)) or 'none'}.")
     return importlib.import_module(f"voicebot.engines.{wanted}")
 
 

@@ -193,6 +193,8 @@ def banner(settings: Settings, runtime: Runtime, port: int) -> None:
     else:
         missing = "VOICEBOT_TWILIO_AUTH_TOKEN and VOICEBOT_PUBLIC_URL"
         console.print(f"  Twilio     off: set {missing}, then `voicebot twilio configure +1…`")
+    if settings.public_url and not settings.console_token.get_secret_value():
+        console.print("  page       from this machine only: set VOICEBOT_CONSOLE_TOKEN to use it from elsewhere")
     for file, fault in runtime.faults.items():
         console.print(f"  [red]not in use[/] {file}: {fault}")
     console.print("  Stop with Ctrl-C; calls that are up may finish.\n")

@@ -200,6 +200,18 @@ async def test_a_refused_microphone_is_said_to_be_refused(service: str, tmp_path
         await page.screenshot(tmp_path / "refused.png")
 
 
+async def test_a_socket_that_cannot_be_opened_is_said_to_be_missing(service: str, tmp_path: Path) -> None:
+    async with browser(tmp_path, "--use-fake-ui-for-media-stream") as page:
+        await page.open(service)
+        await page.until(READY, 10)
+        # A port where nobody listens, as behind a proxy that passes no websockets on.
+        await page.evaluate(
+            "void (window.WebSocket = class extends WebSocket { constructor() { super('ws://127.0.0.1:9'); } })"
+        )
+        await page.click("#call")
+        assert "No websocket could be opened" in await page.until(PROBLEM, 10)
+
+
 async def test_the_console_token_is_asked_for_once_and_a_busy_service_says_so(guarded: str, tmp_path: Path) -> None:
     async with browser(tmp_path, "--use-fake-ui-for-media-stream") as page, held_call(guarded):
         await page.open(guarded)

@@ -49,7 +49,7 @@ const id = (prefix) =>
 
 /** A call to `dialplan`. `tell` hears what happens, as one function each:
 
-    answered() · record(record) · level(0 … 1) · transfer(to) · ended(reason) · failed(trouble)
+    ringing() · answered() · record(record) · level(0 … 1) · transfer(to) · ended(reason) · failed(trouble)
 
     The last is `ended` or `failed`, once. */
 export class Call {
@@ -58,7 +58,7 @@ export class Call {
     this.streamSid = id("MZ");
     this.sequence = 0;
     this.frames = 0;
-    this.over = false;
+    this.over = this.muted = false;
     this.reason = "";
     this.run();
   }
@@ -88,10 +88,12 @@ export class Call {
       microphone().then((stream) => this.keep(stream)),
       context.audioWorklet.addModule("/static/capture.js"),
       context.audioWorklet.addModule("/static/playback.js"),
-      context.resume(),
     ]);
     if (this.over) return;
+    context.resume().catch(() => {}); // where it never runs, no audio comes, and the service ends the call
+    this.tell.ringing();
     this.capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
+    this.mute(this.muted);
     this.capture.port.onmessage = ({ data }) => this.frame(data);
     context.createMediaStreamSource(stream).connect(this.capture);
     this.playback = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
@@ -199,6 +201,7 @@ export class Call {
   }
 
   mute(muted) {
+    this.muted = muted;
     this.capture?.port.postMessage({ muted });
   }
 

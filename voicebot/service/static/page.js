@@ -7,6 +7,7 @@ const transcript = new Transcript($("transcript"));
 
 const STATES = {
   idle: "Ready",
+  asking: "Opening the microphone",
   ringing: "Ringing",
   listening: "Listening",
   thinking: "Thinking",
@@ -83,6 +84,7 @@ function tick(since) {
 // --- a call
 
 const telling = {
+  ringing: () => show("ringing"),
   answered() {
     const since = performance.now();
     clock = setInterval(tick, 250, since);
@@ -125,7 +127,7 @@ function place(dialplan) {
   $("timer").textContent = "0:00";
   transcript.clear();
   putThrough = "";
-  show("ringing");
+  show("asking");
   call = new Call(dialplan, sessionStorage.getItem(TOKEN), telling);
   $("mute").focus({ preventScroll: true });
 }

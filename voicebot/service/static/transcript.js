@@ -89,6 +89,7 @@ export class Transcript {
     const small = element("small", "latency", `${took} ms`);
     small.title = "From the end of the caller's speech to the first sound of the answer";
     line.querySelector(".who").append(small);
+    line.scrollIntoView({ block: "end" });
   }
 
   said({ turn, text, heard, complete }) {
@@ -124,19 +125,19 @@ export class Transcript {
     const item = element("li", who);
     item.append(element("span", "who", who === "bot" ? "Bot" : "You"), element("span", "words"));
     this.list.insertBefore(item, before);
-    item.scrollIntoView?.({ block: "end" });
+    item.scrollIntoView({ block: "end" });
     return item;
   }
 
   note(text) {
     const item = element("li", "note", text);
     this.list.append(item);
-    item.scrollIntoView?.({ block: "end" });
+    item.scrollIntoView({ block: "end" });
   }
 
   text(line, text) {
     line.querySelector(".words").textContent = text;
-    line.scrollIntoView?.({ block: "end" });
+    line.scrollIntoView({ block: "end" });
   }
 }
 

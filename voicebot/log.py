@@ -13,6 +13,22 @@ import structlog
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
+class _Stderr:
+    """Writes lines to whatever standard error is at that moment. A log that cannot be written costs no call: the
+    line is lost."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def msg(self, message: str) -> None:
+        try:
+            print(message, file=sys.stderr, flush=True)
+        except (OSError, ValueError):  # a full disk, a pipe nobody reads, a stream that was closed
+            pass
+
+    debug = info = warning = error = exception = critical = msg
+
+
 def mask_personal(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace the value of every `pii_` key by its length."""
     for key in event:
@@ -35,7 +51,7 @@ def configure(format: str = "auto", level: str = "info") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Stderr,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=_LEVELS["warning"], stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")

@@ -264,7 +264,7 @@ async def test_the_figures_count_calls_and_refusals_and_name_nobody(service: Ser
     assert "127.0.0.1" not in figures
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/api/calls", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/api/calls", "/nowhere", "/static/nothing.js"])
 async def test_every_answer_carries_the_security_headers(service: Service, path: str) -> None:
     headers = (await service.web.get(path)).headers
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -376,7 +379,7 @@ async def lose(service: Service, token: str) -> None:
 async def test_after_a_lost_stream_the_caller_is_told_and_connected_once_more(service: Service) -> None:
     await lose(service, await token_of(service))
     again = await service.hook("/twilio/after")
-    assert ["Say I'm sorry, we were cut off. One moment.", "Connect"] == verbs(again)[:2]
+    assert ["Say One moment, please.", "Connect"] == verbs(again)[:2]
     _, _, rest = again.text.partition('name="token" value="')
     await lose(service, rest.partition('"')[0])
     assert ["Dial +12025550142"] == verbs(await service.hook("/twilio/after"))
@@ -424,6 +427,23 @@ async def test_the_status_of_a_call_that_hangs_ends_it(service: Service) -> None
     assert [("CA1", "caller_hangup")] == service.rows()
 
 
+async def test_a_call_whose_stream_never_came_is_listed_when_it_is_over(service: Service) -> None:
+    await token_of(service)
+    assert 204 == (await service.hook("/twilio/status", CallStatus="completed")).status_code
+    assert 204 == (await service.hook("/twilio/status", CallStatus="completed")).status_code
+    assert [("CA1", "rejected", "no stream came")] == [
+        (row.carrier_call_id, row.end_reason, row.detail) for row in service.store.list()
+    ]
+
+
+async def test_what_twilio_says_for_us_is_in_the_dialplans_language(service: Service) -> None:
+    plan = service.runtime.dialplans["tones"]
+    french = plan.sentences.model_copy(update={"one_moment": "Un instant."})
+    service.runtime.dialplans["tones"] = plan.model_copy(update={"language": "fr-FR", "sentences": french})
+    await lose(service, await token_of(service))
+    assert '<Say language="fr-FR">Un instant.</Say>' in (await service.hook("/twilio/after")).text
+
+
 async def test_the_status_changes_no_end_that_is_known(service: Service) -> None:
     async with phone(service, await token_of(service)) as caller:
         await caller.press("9")
@@ -437,6 +457,31 @@ async def test_calls_that_are_long_over_are_forgotten(service: Service, monkeypa
     monkeypatch.setattr("voicebot.service.twilio_routes.REMEMBERED", 3)
     for n in range(5):
         await token_of(service, CallSid=f"CA{n}")
-    assert ["Say I'm sorry, we were cut off. One moment."] == verbs(await service.hook("/twilio/after", CallSid="CA0"))[
-        :1
-    ]
+    assert ["Say One moment, please."] == verbs(await service.hook("/twilio/after", CallSid="CA0"))[:1]
+
+
+async def test_hang_ups_at_any_moment_leave_nothing_behind(service: Service) -> None:
+    async def once(n: int) -> None:
+        caller = phone(service, await token_of(service, CallSid=f"CA{n}"), call_sid=f"CA{n}", says_start=n % 4 != 0)
+        await caller.__aenter__()
+        if n % 4 > 1:
+            await caller.hears(0.1 * (n % 4))
+        if n % 2:
+            caller.socket.transport.abort()
+        await caller.__aexit__()
+
+    async def left() -> tuple[int, int]:
+        await until(lambda: not service.runtime.calls and not service.desk.waiting)
+        gc.collect()
+        return len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+
+    for n in range(8):
+        await once(n)
+    before = await left()
+    for n in range(8, 48):
+        await once(n)
+    await until(lambda: len(asyncio.all_tasks()) <= before[0])
+    tasks, files = await left()
+    assert before[0] == tasks
+    assert before[1] + 3 >= files  # a pooled connection more or less
+    assert (0, 0) == (service.desk.doors.inside, service.desk.metrics.live._value.get())

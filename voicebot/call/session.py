@@ -88,6 +88,7 @@ class Session:
         self._ending: Ending | None = None
         self._reply: asyncio.Task[None] | None = None
         self._beats = 0
+        self._finished_s = 0.0
         self._last_audio_s = 0.0
         self._drained = True
         self._heard_some = asyncio.Event()
@@ -212,7 +213,8 @@ class Session:
         expectation = self._parts.agent.expectation
         self._words = words
         shown = "•••" if expectation.secret and words.text else words.text
-        self._note("words", text=shown, final=words.final, confidence=round(words.confidence, 3))
+        took = {"took_ms": round((self._loop.time() - self._finished_s) * 1000)} if words.final else {}
+        self._note("words", text=shown, final=words.final, confidence=round(words.confidence, 3), **took)
         self._feed(ev.WordsHeard(words.text, words.final, settled(expectation, words.text), real(words)))
 
     def _heard(self, heard: HeardAudio) -> None:
@@ -277,6 +279,7 @@ class Session:
             case ev.OpenEar():
                 self._ear.open(self._parts.agent.expectation)
             case ev.FinishEar():
+                self._finished_s = self._loop.time()
                 self._ear.finish()
             case ev.CloseEar():
                 self._ear.close()

@@ -35,7 +35,7 @@ KINDS: dict[str, str] = {
     "state": "state (of the turn machine)",
     "voice_started": "at_ms (onset, media clock)",
     "voice_stopped": "at_ms (end of speech, media clock)",
-    "words": "text, final, confidence",
+    "words": "text, final, confidence; of a final, took_ms: the recogniser's own time after the end of the turn",
     "turn": "turn, text, confidence, start_ms, end_ms: the caller's turn, committed",
     "digits": "digits: keyed by the caller, masked where secret",
     "silence": "count",

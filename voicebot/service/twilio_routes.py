@@ -51,6 +51,9 @@ class _Leg:
     destination: str = ""
     """Where to put it through, once."""
     streams: int = 0
+    """How often it was connected."""
+    carried: bool = False
+    """Whether a stream came."""
     line: MediaStream | None = None
 
 
@@ -123,22 +126,27 @@ class Twilio:
         if leg.ending is EndReason.MEDIA_LOST:
             plan = self.desk.runtime.choose(called, caller)
             if plan and leg.streams < STREAMS and not self.desk.refuses(caller):
-                response.say("I'm sorry, we were cut off. One moment.")
+                _say(response, plan, plan.sentences.one_moment)
                 self._connect(response, Grant(call_sid, plan.name, caller, called))
                 return _xml(response)
             if operator := _operator(plan):
                 return Response(dial(operator), media_type="text/xml")
-            response.say(plan.sentences.trouble if plan else "I'm sorry, we were cut off. Please call again.")
+            _say(response, plan, plan.sentences.trouble if plan else "I'm sorry, we were cut off. Please call again.")
         response.hangup()
         return _xml(response)
 
     async def status(self, request: Request) -> Response:
-        """Twilio's last word on a call. The stream says so first, unless it hangs: then it ends now."""
+        """Twilio's last word on a call. The stream says so first, unless it hangs: then it ends now. A call whose
+        stream never came is listed here, or nowhere."""
         form = await self._signed(request)
         if isinstance(form, Response):
             return form
-        if form.get("CallStatus") in OVER and (leg := self.legs.pop(form.get("CallSid", ""), None)) and leg.line:
+        call_sid = form.get("CallSid", "")
+        leg = self.legs.pop(call_sid, None) if form.get("CallStatus") in OVER else None
+        if leg and leg.line:
             await leg.line.lost(EndReason.CALLER_HANGUP)
+        elif leg and not leg.carried:
+            await self.desk.reject("twilio", form.get("From", ""), form.get("To", ""), call_sid, "", "no stream came")
         return Response(status_code=204)
 
     # --- the stream
@@ -163,6 +171,7 @@ class Twilio:
             leg.ending, leg.destination = reason, destination
 
         info = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, call_sid)
+        leg.carried = True
         line = leg.line = twilio_line(socket, stream, info, self.rest, ending)
         try:
             reason = await self.desk.carry(line, plan)
@@ -218,6 +227,14 @@ class Twilio:
 def _operator(plan: Dialplan | None) -> str:
     """The number of the people behind a dialplan, where it names some."""
     return plan.transfers[plan.operator].to if plan and plan.operator in plan.transfers else ""
+
+
+def _say(response: VoiceResponse, plan: Dialplan | None, text: str) -> None:
+    """In Twilio's own voice, since ours is what was lost. It speaks American English unless told."""
+    if plan is None or plan.language == "en-US":
+        response.say(text)
+    else:
+        response.say(text, language=plan.language)
 
 
 def _xml(response: VoiceResponse) -> Response:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicebot.core import events as ev
-from voicebot.core.events import MAX_WAIT_MS, State, Timing
+from voicebot.core.events import MAX_WAIT_MS, BargeIn, State, Timing
 from voicebot.core.timeline import EndReason
 from voicebot.core.turns import TurnMachine
 
@@ -162,7 +162,9 @@ class TestInterruption:
         machine = speaking()
         machine.feed(ev.VoiceStarted(), 5000)
 
-        assert ev.DropPlayout() in machine.feed(ev.Tick(), machine.deadline())
+        assert [] == machine.feed(ev.Speech(machine.timing.insist_ms - 1), 5400)
+        assert ev.DropPlayout() in machine.feed(ev.Speech(machine.timing.insist_ms), 5500)
+        assert State.HEARING is machine.state
 
     def test_a_notice_is_not_interrupted(self) -> None:
         machine = speaking()
@@ -220,13 +222,15 @@ class TestTrouble:
         assert ev.SayFixed("trouble") in machine.feed(ev.ReplyFailed(machine.turn, "llm"), 5000)
         assert ev.EndCall(EndReason.ENGINE_FAILED) in machine.feed(ev.Drained(), 8000)
 
-    def test_hours_of_hold_music_are_not_a_caller_speaking(self) -> None:
+    def test_hold_music_is_asked_again_like_silence_but_not_for_ever(self) -> None:
         machine = opened()
         machine.feed(ev.VoiceStarted(), 2500)
+        for turn in (2, 3, 4):
+            assert ev.StartReply(turn, ev.Input.SPOKEN, "") in machine.feed(ev.Tick(), machine.deadline())
+            machine.feed(ev.ReplyDone(turn), machine.deadline() - 1)
+            assert State.HEARING is machine.state
 
-        machine.feed(ev.Tick(), machine.deadline())
-
-        assert State.LISTENING is machine.state
+        assert ev.SayFixed("goodbye") in machine.feed(ev.Tick(), machine.deadline())
 
     def test_what_the_table_does_not_know_is_counted(self) -> None:
         machine = opened()
@@ -234,6 +238,14 @@ class TestTrouble:
 
         assert dict(machine.ignored) == {"listening/ReplyAudio": 1}
 
+
+TIMINGS = (
+    Timing(),
+    Timing(barge_in=BargeIn.STRICT),
+    Timing(barge_in=BargeIn.KEYWORDS),
+    Timing(words_only=True, quick_ms=150, pause_ms=3000),
+    Timing(silences=2, strikes=1),
+)
 
 # --- properties -----------------------------------------------------------------------------------------------
 
@@ -252,6 +264,10 @@ class World:
     ended: int = 0
     seen: list[ev.Action] = field(default_factory=list)
     log: list[tuple[ev.Event, int]] = field(default_factory=list)
+
+    @property
+    def interruptible(self) -> bool:
+        return not (self.notice and self.audio_ms)
 
     def feed(self, event: ev.Event) -> None:
         if self.ended:
@@ -280,7 +296,9 @@ class World:
                 if self.audio_ms == 0:
                     self.feed(ev.Drained())
             case ev.DropPlayout():
-                assert not was_notice or isinstance(by, ev.Key | ev.Gone | ev.Close | ev.Tick | ev.ReplyFailed), by
+                assert not was_notice or isinstance(
+                    by, ev.Key | ev.Gone | ev.Close | ev.PutOnHold | ev.Tick | ev.ReplyFailed
+                ), by
                 self.audio_ms, self.held, self.notice = 0, False, False
             case ev.SayFixed():
                 self.audio_ms += 1500
@@ -321,14 +339,25 @@ class World:
             case "voice":
                 if not self.voice:
                     self.voice = True
-                    self.feed(ev.VoiceStarted(may_interrupt=not (self.notice and self.audio_ms)))
+                    self.feed(ev.VoiceStarted(may_interrupt=self.interruptible))
             case "hush":
                 if self.voice:
                     self.voice = False
                     self.feed(ev.VoiceStopped(max(0, self.now - number % 300)))
             case "words":
                 text = "" if number % 3 == 0 else "some words"
-                self.feed(ev.WordsHeard(text, number % 2 == 0, number % 5 > 0, number % 4 > 0))
+                flags = (number % 2 == 0, number % 5 > 0, number % 4 > 0, number % 3 == 1)
+                self.feed(ev.WordsHeard(text, *flags, may_interrupt=self.interruptible))
+            case "speech":
+                self.feed(ev.Speech(number % 1200, self.interruptible))
+            case "pause":
+                self.feed(ev.TurnMayEnd(number))
+            case "hold":
+                self.feed(ev.PutOnHold())
+            case "back":
+                self.feed(ev.TakenBack())
+            case "retime":
+                self.feed(ev.Retime(TIMINGS[number % len(TIMINGS)]))
             case "audio":
                 if live:
                     if self.audio_ms == 0:  # what plays now; a notice further back has not begun
@@ -347,17 +376,15 @@ class World:
                 self.feed(ev.Key(str(number % 10), number % 2 == 0))
             case "close":
                 self.feed(ev.Close(EndReason.DRAINED, "goodbye"))
-            case "back":
+            case "backwards":
                 self.machine.feed(ev.Playing(), self.now - number)  # a clock that ran backwards
         self.no_dead_air()
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(
-            ["wait", "wait", "wait", "voice", "hush", "words", "audio", "done", "fail", "tool", "key", "back"]
-        )
-        | st.sampled_from(["close", "voice", "hush", "words"]),
+        st.sampled_from("wait wait wait voice hush words speech audio done fail tool key pause backwards".split())
+        | st.sampled_from("close hold back retime voice hush words speech".split()),
         st.integers(0, 9000),
     ),
     max_size=60,
@@ -394,7 +421,7 @@ def test_a_hang_up_from_anywhere_ends_the_call_with_one_clean_up(steps: list[tup
 @given(STEPS)
 @settings(max_examples=200, deadline=None)
 def test_the_same_events_give_the_same_actions(steps: list[tuple[str, int]]) -> None:
-    world = live([s for s in steps if s[0] != "back"])
+    world = live([s for s in steps if s[0] != "backwards"])
     again = TurnMachine(Timing())
 
     actions = [a for event, at_ms in world.log for a in again.feed(event, at_ms)]

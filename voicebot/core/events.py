@@ -18,13 +18,29 @@ class State(StrEnum):
     THINKING = "thinking"
     SPEAKING = "speaking"
     YIELDING = "yielding"
+    AWAY = "away"
     CLOSING = "closing"
     ENDED = "ended"
 
 
+class BargeIn(StrEnum):
+    """What a voice over the bot may do."""
+
+    STRICT = "strict"
+    """Nothing: the bot finishes, then listens (half duplex). Keys still cut it short."""
+    KEYWORDS = "keywords"
+    """The bot goes on until a keyword was heard."""
+    FULL = "full"
+    """The bot holds at once, and yields to real words or to speech that lasts (full duplex)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds, all of them."""
+    """How the call takes turns just now; what the dialplan expects next changes it. Milliseconds, but for counts."""
+
+    barge_in: BargeIn = BargeIn.FULL
+    words_only: bool = False
+    """Only words are an interruption, however long somebody speaks."""
 
     quick_ms: int = 350
     """Silence after which a settled utterance is a turn."""
@@ -34,20 +50,26 @@ class Timing:
     """Wait for the recogniser's final words; then the last partial counts."""
     cough_ms: int = 600
     """Voice shorter than this, without words, was no turn."""
+    insist_ms: int = 480
+    """Speech over the bot for this long, pauses not counted, is an interruption; less needs words."""
     confirm_ms: int = 400
-    """Voice over the bot for this long is an interruption; less needs words."""
+    """After a voice over the bot has stopped: wait for its words; then it was none."""
+    hold_ms: int = 1600
+    """A voice over the bot that is neither words nor lasting speech holds it no longer than this."""
     filler_ms: int = 1800
     """Thinking longer than this is bridged by "one moment"."""
     first_audio_ms: int = 6000
     """A reply without audio for this long has failed."""
     silence_ms: int = 7000
     """Silence after a question before the caller is asked again."""
-    noise_ms: int = 20000
+    noise_ms: int = 12000
     """Voice this long without a word is noise or music."""
     monologue_ms: int = 60000
     """Voice this long with words is cut in on politely."""
     keys_ms: int = 2000
     """Between keyed digits."""
+    away_ms: int = 600000
+    """On hold for this long, the caller is gone."""
     silences: int = 4
     """Silences in a row after which the call is closed, whatever the agent would still ask."""
     strikes: int = 3
@@ -75,6 +97,21 @@ class VoiceStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """So much of the caller's current voice was speech: noise, echo, pauses and the detector's hang-over are not."""
+
+    ms: int
+    may_interrupt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TurnMayEnd:
+    """The caller paused; so long after the voice the turn is over, if nothing more comes."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class WordsHeard:
     text: str
     final: bool
@@ -82,6 +119,10 @@ class WordsHeard:
     """Whether it looks complete: no trailing "and", no half phone number."""
     real: bool = True
     """Evidence of an interruption: not a backchannel, not doubtful."""
+    go_on: bool = False
+    """Nothing but sounds of listening: "mhm", "okay"."""
+    may_interrupt: bool = True
+    """False while an uninterruptible notice plays, or waits to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +171,23 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class PutOnHold:
+    """The caller put us on hold: nobody listens, and what comes in is music."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The caller is back from hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retime:
+    """From now on turns are taken like this."""
+
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the call politely: a fixed sentence, heard to its end, then hang up."""
 
@@ -150,8 +208,8 @@ class Tick:
 
 
 Event = (
-    Answered | VoiceStarted | VoiceStopped | WordsHeard | ReplyAudio | ReplyDone | ReplyFailed | ToolStarted
-    | Playing | Drained | Key | Close | Gone | Tick
+    Answered | VoiceStarted | VoiceStopped | Speech | TurnMayEnd | WordsHeard | ReplyAudio | ReplyDone | ReplyFailed
+    | ToolStarted | Playing | Drained | Key | PutOnHold | TakenBack | Retime | Close | Gone | Tick
 )  # fmt: skip
 
 # --- actions ----------------------------------------------------------------------------------------------
@@ -162,6 +220,8 @@ class Input(StrEnum):
     SPOKEN = "spoken"
     KEYED = "keyed"
     SILENCE = "silence"
+    RETURN = "return"
+    """The caller is back from hold."""
 
 
 @dataclass(frozen=True, slots=True)

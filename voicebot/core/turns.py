@@ -7,10 +7,13 @@
 3. In every state the caller is speaking, audio is queued for the caller, or a deadline at most 8 s away is armed.
 4. Every `StartReply` gets exactly one end: `CommitHeard`, which is also where history learns what was heard.
 5. An uninterruptible notice is cleared by nothing but hang-up and DTMF.
+6. Barge-in has two stages. *Hold* at the first voice, which costs nothing: the bot can go on from the exact sample.
+   *Yield* on evidence only: real words, or speech that lasts. The same holds while the bot thinks, so that a cough
+   there costs no answer.
 
     LISTENING ── voice ──▶ HEARING ── pause ──▶ DECIDING ── final words ──▶ THINKING ── audio ──▶ SPEAKING
-        ▲                     ▲  ◀── voice ───────┘                                        │ voice
-        │                     └──────────── evidence ───────────── YIELDING ◀──────────────┘
+        ▲                     ▲  ◀── voice ───────┘                            │ voice             │ voice
+        │                     └──────────── evidence ───────────── YIELDING ◀──┴───────────────────┘
         └──────────────────────────── all heard ───────────── SPEAKING ◀── cough ── YIELDING
 """
 
@@ -21,380 +24,360 @@ from collections.abc import Callable
 from typing import Any
 
 from voicebot.core import events as ev
-from voicebot.core.events import MAX_WAIT_MS, Action, Event, State, Timing
+from voicebot.core.events import MAX_WAIT_MS, Action, BargeIn, Event, State, Timing
+from voicebot.core.floor import Floor
 from voicebot.core.timeline import EndReason
 
 
 class TurnMachine:
-    """One call's turns. `timing` may be replaced whenever what is expected next changes."""
+    """One call's turns. `Retime` changes the timing whenever what is expected next changes."""
 
     def __init__(self, timing: Timing | None = None) -> None:
-        self.timing = timing or Timing()
-        self.state = State.LISTENING
-        self.turn = 0
-        self.ignored: Counter[str] = Counter()
-        self._now = 0
-        self._deadlines: dict[str, int] = {}
-        self._voice = False
-        self._voice_since = 0
-        self._voice_ms = 0
-        self._stopped_at = 0
-        self._ear = False
-        self._finishing = False
-        self._words: ev.WordsHeard | None = None
-        self._carried = ""  # words of an utterance that was being closed when the caller went on
-        self._digits = ""
-        self._replying = False  # the reply of `turn` has not ended yet
-        self._reply_done = False
-        self._failed = False
-        self._tool = False
-        self._ending: EndReason | None = None
-        self._silences = 0
-        self._failures = 0
+        self._floor = Floor(timing or Timing())
+
+    @property
+    def state(self) -> State:
+        return self._floor.state
+
+    @property
+    def turn(self) -> int:
+        return self._floor.turn
+
+    @property
+    def timing(self) -> Timing:
+        return self._floor.timing
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """`state/Event` → how often it came and meant nothing there."""
+        return self._floor.ignored
 
     def feed(self, event: Event, now_ms: int) -> list[Action]:
         """The actions that `event` asks for. A smaller `now_ms` than before is taken as no time passed."""
-        self._now = max(self._now, now_ms)
-        if self.state is State.ENDED:
-            return self._ignore(event)
+        f = self._floor
+        f.now = max(f.now, now_ms)
+        if f.state is State.ENDED:
+            return f.ignore(event)
         match event:
             case ev.Gone(reason):
-                return self._end(reason)
+                return f.end(reason)
+            case ev.Retime(timing):
+                f.timing = timing
+                return []
             case ev.VoiceStarted():
-                self._voice, self._voice_since = True, self._now
+                f.voice, f.voice_since = True, f.now
             case ev.VoiceStopped(at_ms):
-                if self._voice:
-                    self._voice_ms += max(0, at_ms - self._voice_since)
-                self._voice, self._stopped_at = False, min(at_ms, self._now)
+                if f.voice:
+                    f.voice_ms += max(0, at_ms - f.voice_since)
+                f.voice, f.stopped_at = False, min(at_ms, f.now)
             case ev.Tick():
-                if self._now < self.deadline():
+                if f.now < self.deadline():
                     return []
             case _:
                 pass
-        rule = TABLE.get((self.state, type(event)))
-        return self._ignore(event) if rule is None else rule(self, event)
+        rule = TABLE.get((f.state, type(event)))
+        return f.ignore(event) if rule is None else rule(f, event)
 
     def deadline(self) -> int:
         """When to feed a `Tick`, in the same milliseconds; far away when nothing is armed."""
-        return min(self._deadlines.values(), default=2**62)
+        return min(self._floor.deadlines.values(), default=2**62)
 
-    # --- small steps
 
-    def _ignore(self, event: Event) -> list[Action]:
-        self.ignored[f"{self.state}/{type(event).__name__}"] += 1
-        return []
+# --- rules, by state
 
-    def _go(self, state: State, **deadlines_ms: int) -> None:
-        self.state = state
-        self._deadlines = {name: self._now + min(wait, MAX_WAIT_MS) for name, wait in deadlines_ms.items()}
 
-    def _listen(self) -> list[Action]:
-        if self._voice:  # the caller began while we could not listen, and is speaking still
-            return self._hear()
-        self._go(State.LISTENING, silence=self.timing.silence_ms)
-        return []
+def on_answered(f: Floor, _: ev.Answered) -> list[Action]:
+    return f.reply(ev.Input.OPENING)
 
-    def _hear(self, _: Event | None = None) -> list[Action]:
-        """The caller has the floor."""
-        self._go(State.HEARING)
-        self._limit_voice()
-        return self._open_ear()
 
-    def _limit_voice(self) -> None:
-        limit = self.timing.monologue_ms if self._words and self._words.text else self.timing.noise_ms
-        self._deadlines = {"voice": self._voice_since + limit}
+def on_silence(f: Floor, _: ev.Tick) -> list[Action]:
+    return f.nothing_said(ev.Input.SILENCE)
 
-    def _open_ear(self) -> list[Action]:
-        if self._ear and not self._finishing:
-            return []
-        actions: list[Action] = [ev.CloseEar()] if self._ear else []
-        self._ear, self._finishing, self._words, self._voice_ms = True, False, None, 0
-        return [*actions, ev.OpenEar()]
 
-    def _close_ear(self) -> list[Action]:
-        was, self._ear, self._finishing, self._words, self._carried = self._ear, False, False, None, ""
-        return [ev.CloseEar()] if was else []
+def hear(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+    return f.hear()
 
-    def _reply(self, input: ev.Input, text: str = "", count: int = 0) -> list[Action]:
-        actions = self._close_ear() + self._abandon_reply()
-        self.turn += 1
-        self._replying, self._reply_done, self._failed, self._tool = True, False, False, False
-        self._digits, self._carried, self._ending = "", "", None
-        self._silences = self._silences if input is ev.Input.SILENCE else 0
-        self._go(State.THINKING, filler=self.timing.filler_ms, first_audio=self.timing.first_audio_ms)
-        return [*actions, ev.StartReply(self.turn, input, text, count)]
 
-    def _abandon_reply(self) -> list[Action]:
-        """End the current reply early, if there is one: what was heard of it is committed."""
-        if not self._replying:
-            return []
-        self._replying = False
-        cancel: list[Action] = [] if self._reply_done else [ev.CancelReply(self.turn)]
-        return [*cancel, ev.DropPlayout(), ev.CommitHeard(self.turn, complete=False)]
+def on_pause(f: Floor, _: ev.VoiceStopped) -> list[Action]:
+    f.go(State.DECIDING)
+    f.wait_ms = None
+    f.decide()
+    return []
 
-    def _end(self, reason: EndReason) -> list[Action]:
-        actions = self._close_ear() + self._abandon_reply()
-        self._go(State.ENDED)
-        return [*actions, ev.EndCall(reason)]
 
-    def _decide(self) -> None:
-        """Arm the end-of-turn deadline, counted from where the voice really stopped."""
-        settled = self._words is not None and bool(self._words.text) and self._words.settled
-        wait = self.timing.quick_ms if settled else self.timing.pause_ms
-        self._deadlines = {"endpoint": max(self._now, self._stopped_at + min(wait, MAX_WAIT_MS))}
+def on_may_end(f: Floor, event: ev.TurnMayEnd) -> list[Action]:
+    if not f.digits and not f.finishing:
+        f.wait_ms = event.wait_ms
+        f.decide()
+    return []
 
-    def _take_turn(self) -> list[Action]:
-        """The caller's utterance is over and its words are in."""
-        text = " ".join(t for t in (self._carried, self._words.text if self._words else "") if t)
-        if text or self._voice_ms >= self.timing.cough_ms:
-            return self._reply(ev.Input.SPOKEN, text)
-        return self._close_ear() + self._listen()
 
-    # --- rules, by state
+def on_words_hearing(f: Floor, event: ev.WordsHeard) -> list[Action]:
+    f.words = event
+    f.limit_voice()
+    return []
 
-    def _on_answered(self, _: ev.Answered) -> list[Action]:
-        return self._reply(ev.Input.OPENING)
 
-    def _on_silence(self, _: ev.Tick) -> list[Action]:
-        self._silences += 1
-        if self._silences >= self.timing.silences:
-            return self._close(ev.Close(EndReason.BOT_HANGUP, "goodbye"))
-        return self._reply(ev.Input.SILENCE, count=self._silences)
-
-    def _on_pause(self, _: ev.VoiceStopped) -> list[Action]:
-        self._go(State.DECIDING)
-        self._decide()
-        return []
-
-    def _on_words_hearing(self, event: ev.WordsHeard) -> list[Action]:
-        self._words = event
-        self._limit_voice()
-        return []
-
-    def _on_voice_limit(self, _: ev.Tick) -> list[Action]:
-        if self._words and self._words.text:
-            self._go(State.DECIDING, final=self.timing.final_ms)
-            self._finishing = True
-            return [ev.FinishEar()]
-        # Noise or hold music: take it for silence until it stops.
-        self._voice = False
-        return self._close_ear() + self._listen()
-
-    def _on_voice_again(self, _: ev.VoiceStarted) -> list[Action]:
-        if self._digits:
-            return []
-        if self._finishing and self._words:  # too late to go on with this ear: carry its words over
-            self._carried = f"{self._carried} {self._words.text}".strip()
-        self._go(State.HEARING)
-        self._limit_voice()
-        return self._open_ear()
-
-    def _on_words_deciding(self, event: ev.WordsHeard) -> list[Action]:
-        if self._digits:
-            return []
-        self._words = event
-        if event.final:
-            return self._take_turn()
-        if not self._finishing:
-            self._decide()
-        return []
-
-    def _on_endpoint(self, _: ev.Tick) -> list[Action]:
-        if self._digits:
-            return self._reply(ev.Input.KEYED, self._digits)
-        if self._finishing:  # the recogniser did not answer in time
-            return self._take_turn()
-        self._finishing = True
-        self._go(State.DECIDING, final=self.timing.final_ms)
+def on_voice_limit(f: Floor, _: ev.Tick) -> list[Action]:
+    if f.words and f.words.text:
+        f.go(State.DECIDING, final=f.timing.final_ms)
+        f.finishing = True
         return [ev.FinishEar()]
+    return f.nothing_said(ev.Input.SPOKEN)  # noise or music: a turn that nobody could understand
 
-    def _on_voice_thinking(self, _: ev.VoiceStarted) -> list[Action]:
-        if self._tool:
-            return []
-        return self._abandon_reply() + self._hear()
 
-    def _on_audio(self, event: ev.ReplyAudio) -> list[Action]:
-        if event.turn == self.turn:
-            self._go(State.SPEAKING, stuck=MAX_WAIT_MS)
+def on_voice_again(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+    if f.digits:
         return []
+    if f.finishing and f.words:  # too late to go on with this ear: carry its words over
+        f.carried = f"{f.carried} {f.words.text}".strip()
+    f.go(State.HEARING)
+    f.limit_voice()
+    return f.open_ear()
 
-    def _on_playing(self, _: ev.Playing) -> list[Action]:
-        self._deadlines = {"stuck": self._now + MAX_WAIT_MS}
+
+def on_words_deciding(f: Floor, event: ev.WordsHeard) -> list[Action]:
+    if f.digits:
         return []
+    f.words = event
+    if event.final:
+        return f.take_turn()
+    if not f.finishing:
+        f.decide()
+    return []
 
-    def _on_done(self, event: ev.ReplyDone) -> list[Action]:
-        if event.turn == self.turn and self._replying:
-            self._reply_done, self._ending, self._failures = True, event.ending, 0
-            if self.state is State.THINKING:  # nothing was said at all
-                return self._finish_reply()
-            if self.state is State.SPEAKING:
-                self._speak_on()
+
+def on_endpoint(f: Floor, _: ev.Tick) -> list[Action]:
+    if f.digits:
+        return f.reply(ev.Input.KEYED, f.digits)
+    if f.finishing:  # the recogniser did not answer in time
+        return f.take_turn()
+    f.finishing = True
+    f.go(State.DECIDING, final=f.timing.final_ms)
+    return [ev.FinishEar()]
+
+
+def on_voice_thinking(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+    if f.tool or f.timing.barge_in is BargeIn.STRICT:
         return []
+    return f.hold()
 
-    def _speak_on(self) -> None:
-        """A farewell is heard to its end: from here on voice does not interrupt."""
-        closing = self._reply_done and self._ending is not None
-        self._go(State.CLOSING if closing else State.SPEAKING, stuck=MAX_WAIT_MS)
 
-    def _on_failed(self, event: ev.ReplyFailed) -> list[Action]:
-        return self._fail() if event.turn == self.turn and self._replying else self._ignore(event)
+def on_audio(f: Floor, event: ev.ReplyAudio) -> list[Action]:
+    if event.turn == f.turn:
+        f.spoke = True
+        if f.state is State.THINKING:
+            f.go(State.SPEAKING, stuck=MAX_WAIT_MS)
+    return []
 
-    def _fail(self) -> list[Action]:
-        self._failures += 1
-        if self._failures >= self.timing.strikes:
-            return self._close(ev.Close(EndReason.ENGINE_FAILED, "trouble"))
-        actions: list[Action] = [] if self._reply_done else [ev.CancelReply(self.turn)]
-        self._reply_done = self._failed = True
-        self._go(State.SPEAKING, stuck=MAX_WAIT_MS)
-        return [*actions, ev.SayFixed("sorry")]
 
-    def _on_thinking_late(self, _: ev.Tick) -> list[Action]:
-        if self._now >= self._deadlines.get("first_audio", 2**62):
-            return self._fail()
-        if self._tool:  # a tool has its own deadline; keep the caller company
-            self._deadlines = {"filler": self._now + self.timing.first_audio_ms}
-        else:
-            del self._deadlines["filler"]
-        return [ev.SayFixed("one_moment")]
+def on_playing(f: Floor, _: ev.Playing) -> list[Action]:
+    f.deadlines = {"stuck": f.now + MAX_WAIT_MS}
+    return []
 
-    def _on_tool(self, event: ev.ToolStarted) -> list[Action]:
-        if event.turn == self.turn and self._replying:
-            self._tool = True
-            if self.state is State.THINKING:
-                self._deadlines.pop("first_audio", None)
-                self._deadlines.setdefault("filler", self._now + self.timing.first_audio_ms)
+
+def on_done(f: Floor, event: ev.ReplyDone) -> list[Action]:
+    if event.turn == f.turn and f.replying:
+        f.reply_done, f.ending, f.failures = True, event.ending, 0
+        if f.state is State.THINKING:  # nothing was said at all
+            return f.finish_reply()
+        if f.state is State.SPEAKING:
+            f.speak_on()
+    return []
+
+
+def on_failed(f: Floor, event: ev.ReplyFailed) -> list[Action]:
+    return f.fail() if event.turn == f.turn and f.replying else f.ignore(event)
+
+
+def on_thinking_late(f: Floor, _: ev.Tick) -> list[Action]:
+    if f.now >= f.deadlines.get("first_audio", 2**62):
+        return f.fail()
+    if f.tool:  # a tool has its own deadline; keep the caller company
+        f.deadlines = {"filler": f.now + f.timing.first_audio_ms}
+    else:
+        del f.deadlines["filler"]
+    return [ev.SayFixed("one_moment")]
+
+
+def on_tool(f: Floor, event: ev.ToolStarted) -> list[Action]:
+    if event.turn == f.turn and f.replying:
+        f.tool = True
+        if f.state is State.THINKING:
+            f.deadlines.pop("first_audio", None)
+            f.deadlines.setdefault("filler", f.now + f.timing.first_audio_ms)
+    return []
+
+
+def on_voice_speaking(f: Floor, event: ev.VoiceStarted) -> list[Action]:
+    if not event.may_interrupt or f.timing.barge_in is BargeIn.STRICT:
         return []
+    return f.open_ear() if f.timing.barge_in is BargeIn.KEYWORDS else f.hold()
 
-    def _on_voice_speaking(self, event: ev.VoiceStarted) -> list[Action]:
-        if not event.may_interrupt:
-            return []
-        self._go(State.YIELDING, confirm=self.timing.confirm_ms)
-        return [ev.HoldPlayout(), *self._open_ear()]
 
-    def _on_drained(self, _: ev.Drained) -> list[Action]:
-        if self._reply_done or not self._replying:
-            return self._finish_reply()
-        # The reply goes on, but its next audio is late.
-        self._deadlines = {"gap": self._now + self.timing.first_audio_ms}
+def on_stop_speaking(f: Floor, _: ev.VoiceStopped) -> list[Action]:
+    if not f.ear or f.finishing:
         return []
-
-    def _finish_reply(self) -> list[Action]:
-        was, self._replying = self._replying, False
-        actions: list[Action] = [ev.CommitHeard(self.turn, not self._failed)] if was else []
-        if self._ending is not None:
-            ending, self._ending = self._ending, None
-            return actions + self._end(ending)
-        return actions + self._listen()
-
-    def _on_speaking_late(self, _: ev.Tick) -> list[Action]:
-        if not self._reply_done and self._replying:
-            return self._fail()
-        # Audio was queued but nothing says that it was heard: take it for heard.
-        return self._finish_reply()
-
-    def _on_words_yielding(self, event: ev.WordsHeard) -> list[Action]:
-        if not self._finishing or event.final:
-            self._words = event
-        if event.text and event.real:
-            return self._yield()
-        return self._resume() if event.final else []
-
-    def _on_stop_yielding(self, _: ev.VoiceStopped) -> list[Action]:
-        self._finishing = True
-        self._go(State.YIELDING, final=self.timing.confirm_ms)
-        return [ev.FinishEar()]
-
-    def _on_voice_yielding(self, _: ev.VoiceStarted) -> list[Action]:
-        self._go(State.YIELDING, confirm=self.timing.confirm_ms)
-        return self._open_ear()
-
-    def _on_confirm(self, _: ev.Tick) -> list[Action]:
-        return self._yield() if self._voice else self._resume()
-
-    def _yield(self) -> list[Action]:
-        """A real interruption: the caller has the floor."""
-        actions = self._abandon_reply()
-        if self._finishing and self._words and self._words.final:
-            return actions + self._take_turn()
-        if self._voice:
-            self._go(State.HEARING)
-            self._limit_voice()
-        else:
-            self._go(State.DECIDING, final=self.timing.final_ms)
-        return actions
-
-    def _resume(self) -> list[Action]:
-        """A cough: go on from the sample heard last."""
-        actions = self._close_ear()
-        self._speak_on()
-        return [*actions, ev.ResumePlayout()]
-
-    def _on_key(self, event: ev.Key) -> list[Action]:
-        actions = self._close_ear()
-        if self.state in (State.THINKING, State.SPEAKING, State.YIELDING):
-            actions += self._abandon_reply() or [ev.DropPlayout()]
-        self._digits += event.digit
-        if event.complete:
-            return actions + self._reply(ev.Input.KEYED, self._digits)
-        self._go(State.DECIDING, keys=self.timing.keys_ms)
-        return actions
-
-    def _close(self, event: ev.Close) -> list[Action]:
-        actions = self._close_ear() + self._abandon_reply()
-        self._ending = event.reason
-        self._go(State.CLOSING, stuck=MAX_WAIT_MS)
-        return [*actions, ev.SayFixed(event.sentence)]
-
-    def _on_closed(self, _: Event) -> list[Action]:
-        self._ending = self._ending or EndReason.BOT_HANGUP
-        return self._finish_reply()
+    f.finishing = True
+    return [ev.FinishEar()]
 
 
-Rule = Callable[[Any, Any], list[Action]]
-_M = TurnMachine
+def on_words_speaking(f: Floor, event: ev.WordsHeard) -> list[Action]:
+    """Heard while the bot goes on: a keyword, or words in a voice that was taken for noise."""
+    f.words = event
+    if event.text and event.real and event.may_interrupt:
+        return f.give_way()
+    return f.close_ear() if event.final else []
+
+
+def on_speech(f: Floor, event: ev.Speech) -> list[Action]:
+    return f.give_way() if event.may_interrupt and f.insists(event.ms) else []
+
+
+def on_drained(f: Floor, _: ev.Drained) -> list[Action]:
+    if f.reply_done or not f.replying:
+        return f.finish_reply()
+    # The reply goes on, but its next audio is late.
+    f.deadlines = {"gap": f.now + f.timing.first_audio_ms}
+    return []
+
+
+def on_speaking_late(f: Floor, _: ev.Tick) -> list[Action]:
+    if not f.reply_done and f.replying:
+        return f.fail()
+    # Audio was queued but nothing says that it was heard: take it for heard.
+    return f.finish_reply()
+
+
+def on_words_yielding(f: Floor, event: ev.WordsHeard) -> list[Action]:
+    if not f.finishing or event.final:
+        f.words = event
+    if event.text and event.real and event.may_interrupt:
+        return f.give_way()
+    return f.resume() if event.final else []
+
+
+def on_stop_yielding(f: Floor, _: ev.VoiceStopped) -> list[Action]:
+    f.finishing = True
+    f.go(State.YIELDING, final=f.timing.confirm_ms)
+    return [ev.FinishEar()]
+
+
+def on_voice_yielding(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+    f.go(State.YIELDING, hold=f.timing.hold_ms)
+    return f.open_ear()
+
+
+def on_no_evidence(f: Floor, _: ev.Tick) -> list[Action]:
+    """Neither words nor lasting speech. A voice that is still there goes on being heard, under the bot's."""
+    return f.resume(keep_ear=not f.finishing)
+
+
+# --- hold
+
+
+def on_hold(f: Floor, _: ev.PutOnHold) -> list[Action]:
+    actions = f.close_ear() + (f.abandon_reply() or [ev.DropPlayout()])
+    f.away_until = f.now + f.timing.away_ms
+    f.digits = ""
+    return actions + wait_away(f)
+
+
+def wait_away(f: Floor, _: ev.Tick | None = None) -> list[Action]:
+    if f.now >= f.away_until:
+        return f.end(EndReason.CALLER_HANGUP)
+    f.go(State.AWAY, away=f.away_until - f.now)
+    return []
+
+
+def on_back(f: Floor, _: ev.TakenBack) -> list[Action]:
+    f.voice = False  # whatever that was, it was music
+    return f.reply(ev.Input.RETURN)
+
+
+def on_close_away(f: Floor, event: ev.Close) -> list[Action]:
+    return f.end(event.reason)  # nobody would hear a goodbye
+
+
+def on_key(f: Floor, event: ev.Key) -> list[Action]:
+    actions = f.close_ear()
+    if f.state in (State.THINKING, State.SPEAKING, State.YIELDING):
+        actions += f.abandon_reply() or [ev.DropPlayout()]
+    f.digits += event.digit
+    if event.complete:
+        return actions + f.reply(ev.Input.KEYED, f.digits)
+    f.go(State.DECIDING, keys=f.timing.keys_ms)
+    return actions
+
+
+def close(f: Floor, event: ev.Close) -> list[Action]:
+    return f.close(event)
+
+
+def on_closed(f: Floor, _: Event) -> list[Action]:
+    f.ending = f.ending or EndReason.BOT_HANGUP
+    return f.finish_reply()
+
+
+Rule = Callable[[Floor, Any], list[Action]]
 TABLE: dict[tuple[State, type], Rule] = {
-    (State.LISTENING, ev.Answered): _M._on_answered,
-    (State.LISTENING, ev.VoiceStarted): _M._hear,
-    (State.LISTENING, ev.Tick): _M._on_silence,
-    (State.LISTENING, ev.Key): _M._on_key,
-    (State.LISTENING, ev.Close): _M._close,
-    (State.HEARING, ev.VoiceStopped): _M._on_pause,
-    (State.HEARING, ev.WordsHeard): _M._on_words_hearing,
-    (State.HEARING, ev.Tick): _M._on_voice_limit,
-    (State.HEARING, ev.Key): _M._on_key,
-    (State.HEARING, ev.Close): _M._close,
-    (State.DECIDING, ev.VoiceStarted): _M._on_voice_again,
-    (State.DECIDING, ev.WordsHeard): _M._on_words_deciding,
-    (State.DECIDING, ev.Tick): _M._on_endpoint,
-    (State.DECIDING, ev.Key): _M._on_key,
-    (State.DECIDING, ev.Close): _M._close,
-    (State.THINKING, ev.VoiceStarted): _M._on_voice_thinking,
-    (State.THINKING, ev.ReplyAudio): _M._on_audio,
-    (State.THINKING, ev.ReplyDone): _M._on_done,
-    (State.THINKING, ev.ReplyFailed): _M._on_failed,
-    (State.THINKING, ev.ToolStarted): _M._on_tool,
-    (State.THINKING, ev.Tick): _M._on_thinking_late,
-    (State.THINKING, ev.Key): _M._on_key,
-    (State.THINKING, ev.Close): _M._close,
-    (State.SPEAKING, ev.VoiceStarted): _M._on_voice_speaking,
-    (State.SPEAKING, ev.ReplyDone): _M._on_done,
-    (State.SPEAKING, ev.ReplyFailed): _M._on_failed,
-    (State.SPEAKING, ev.ToolStarted): _M._on_tool,
-    (State.SPEAKING, ev.Playing): _M._on_playing,
-    (State.SPEAKING, ev.Drained): _M._on_drained,
-    (State.SPEAKING, ev.Tick): _M._on_speaking_late,
-    (State.SPEAKING, ev.Key): _M._on_key,
-    (State.SPEAKING, ev.Close): _M._close,
-    (State.YIELDING, ev.VoiceStarted): _M._on_voice_yielding,
-    (State.YIELDING, ev.VoiceStopped): _M._on_stop_yielding,
-    (State.YIELDING, ev.WordsHeard): _M._on_words_yielding,
-    (State.YIELDING, ev.ReplyDone): _M._on_done,
-    (State.YIELDING, ev.ReplyFailed): _M._on_failed,
-    (State.YIELDING, ev.ToolStarted): _M._on_tool,
-    (State.YIELDING, ev.Tick): _M._on_confirm,
-    (State.YIELDING, ev.Key): _M._on_key,
-    (State.YIELDING, ev.Close): _M._close,
-    (State.CLOSING, ev.Playing): _M._on_playing,
-    (State.CLOSING, ev.Drained): _M._on_closed,
-    (State.CLOSING, ev.Tick): _M._on_closed,
+    (State.LISTENING, ev.Answered): on_answered,
+    (State.LISTENING, ev.VoiceStarted): hear,
+    (State.LISTENING, ev.Tick): on_silence,
+    (State.LISTENING, ev.Key): on_key,
+    (State.LISTENING, ev.PutOnHold): on_hold,
+    (State.LISTENING, ev.Close): close,
+    (State.HEARING, ev.VoiceStopped): on_pause,
+    (State.HEARING, ev.WordsHeard): on_words_hearing,
+    (State.HEARING, ev.Tick): on_voice_limit,
+    (State.HEARING, ev.Key): on_key,
+    (State.HEARING, ev.PutOnHold): on_hold,
+    (State.HEARING, ev.Close): close,
+    (State.DECIDING, ev.VoiceStarted): on_voice_again,
+    (State.DECIDING, ev.TurnMayEnd): on_may_end,
+    (State.DECIDING, ev.WordsHeard): on_words_deciding,
+    (State.DECIDING, ev.Tick): on_endpoint,
+    (State.DECIDING, ev.Key): on_key,
+    (State.DECIDING, ev.PutOnHold): on_hold,
+    (State.DECIDING, ev.Close): close,
+    (State.THINKING, ev.VoiceStarted): on_voice_thinking,
+    (State.THINKING, ev.ReplyAudio): on_audio,
+    (State.THINKING, ev.ReplyDone): on_done,
+    (State.THINKING, ev.ReplyFailed): on_failed,
+    (State.THINKING, ev.ToolStarted): on_tool,
+    (State.THINKING, ev.Tick): on_thinking_late,
+    (State.THINKING, ev.Key): on_key,
+    (State.THINKING, ev.PutOnHold): on_hold,
+    (State.THINKING, ev.Close): close,
+    (State.SPEAKING, ev.VoiceStarted): on_voice_speaking,
+    (State.SPEAKING, ev.VoiceStopped): on_stop_speaking,
+    (State.SPEAKING, ev.Speech): on_speech,
+    (State.SPEAKING, ev.WordsHeard): on_words_speaking,
+    (State.SPEAKING, ev.ReplyDone): on_done,
+    (State.SPEAKING, ev.ReplyFailed): on_failed,
+    (State.SPEAKING, ev.ToolStarted): on_tool,
+    (State.SPEAKING, ev.Playing): on_playing,
+    (State.SPEAKING, ev.Drained): on_drained,
+    (State.SPEAKING, ev.Tick): on_speaking_late,
+    (State.SPEAKING, ev.Key): on_key,
+    (State.SPEAKING, ev.PutOnHold): on_hold,
+    (State.SPEAKING, ev.Close): close,
+    (State.YIELDING, ev.VoiceStarted): on_voice_yielding,
+    (State.YIELDING, ev.VoiceStopped): on_stop_yielding,
+    (State.YIELDING, ev.Speech): on_speech,
+    (State.YIELDING, ev.WordsHeard): on_words_yielding,
+    (State.YIELDING, ev.ReplyAudio): on_audio,
+    (State.YIELDING, ev.ReplyDone): on_done,
+    (State.YIELDING, ev.ReplyFailed): on_failed,
+    (State.YIELDING, ev.ToolStarted): on_tool,
+    (State.YIELDING, ev.Tick): on_no_evidence,
+    (State.YIELDING, ev.Key): on_key,
+    (State.YIELDING, ev.PutOnHold): on_hold,
+    (State.YIELDING, ev.Close): close,
+    (State.AWAY, ev.TakenBack): on_back,
+    (State.AWAY, ev.Tick): wait_away,
+    (State.AWAY, ev.Close): on_close_away,
+    (State.CLOSING, ev.Playing): on_playing,
+    (State.CLOSING, ev.Drained): on_closed,
+    (State.CLOSING, ev.Tick): on_closed,
 }

@@ -1,0 +1,189 @@
+"""Who has the floor: what a call knows of its turns, and the steps that the rules of `core.turns` are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from voicebot.core import events as ev
+from voicebot.core.events import MAX_WAIT_MS, Action, BargeIn, Event, State, Timing
+from voicebot.core.timeline import EndReason
+
+
+class Floor:
+    """Plain state; every step returns the actions that follow from it. All times are milliseconds of one clock."""
+
+    def __init__(self, timing: Timing) -> None:
+        self.timing = timing
+        self.state = State.LISTENING
+        self.turn = 0
+        self.ignored: Counter[str] = Counter()
+        self.now = 0
+        self.deadlines: dict[str, int] = {}
+        self.voice = False
+        self.voice_since = 0
+        self.voice_ms = 0
+        self.stopped_at = 0
+        self.wait_ms: int | None = None  # how long the pause after this voice may be, where somebody said so
+        self.ear = False
+        self.finishing = False
+        self.words: ev.WordsHeard | None = None
+        self.carried = ""  # words of an utterance that was being closed when the caller went on
+        self.digits = ""
+        self.replying = False  # the reply of `turn` has not ended yet
+        self.spoke = False  # … and some of its audio was queued
+        self.reply_done = False
+        self.failed = False
+        self.tool = False
+        self.ending: EndReason | None = None
+        self.silences = 0
+        self.failures = 0
+        self.audio_by = 0  # when the reply must have audio
+        self.away_until = 0
+
+    def ignore(self, event: Event) -> list[Action]:
+        self.ignored[f"{self.state}/{type(event).__name__}"] += 1
+        return []
+
+    def go(self, state: State, **deadlines_ms: int) -> None:
+        self.state = state
+        self.deadlines = {name: self.now + min(wait, MAX_WAIT_MS) for name, wait in deadlines_ms.items()}
+
+    def listen(self) -> list[Action]:
+        if self.voice:  # the caller began while we could not listen, and is speaking still
+            self.voice_since = self.now
+            return self.hear()
+        self.go(State.LISTENING, silence=self.timing.silence_ms)
+        return []
+
+    def hear(self) -> list[Action]:
+        """The caller has the floor."""
+        self.go(State.HEARING)
+        self.limit_voice()
+        return self.open_ear()
+
+    def limit_voice(self) -> None:
+        limit = self.timing.monologue_ms if self.words and self.words.text else self.timing.noise_ms
+        self.deadlines = {"voice": self.voice_since + limit}
+
+    def open_ear(self, only_if_none: bool = False) -> list[Action]:
+        if self.ear and (only_if_none or not self.finishing):
+            return []
+        actions: list[Action] = [ev.CloseEar()] if self.ear else []
+        self.ear, self.finishing, self.words, self.voice_ms = True, False, None, 0
+        return [*actions, ev.OpenEar()]
+
+    def close_ear(self) -> list[Action]:
+        was, self.ear, self.finishing, self.words, self.carried = self.ear, False, False, None, ""
+        return [ev.CloseEar()] if was else []
+
+    def reply(self, input: ev.Input, text: str = "", count: int = 0) -> list[Action]:
+        actions = self.close_ear() + self.abandon_reply()
+        self.turn += 1
+        self.replying, self.reply_done, self.failed, self.tool = True, False, False, False
+        self.digits, self.carried, self.ending, self.spoke = "", "", None, False
+        if text or input is ev.Input.KEYED:
+            self.silences = 0
+        self.go(State.THINKING, filler=self.timing.filler_ms, first_audio=self.timing.first_audio_ms)
+        self.audio_by = self.deadlines["first_audio"]
+        return [*actions, ev.StartReply(self.turn, input, text, count)]
+
+    def abandon_reply(self) -> list[Action]:
+        """End the current reply early, if there is one: what was heard of it is committed."""
+        if not self.replying:
+            return []
+        self.replying = False
+        cancel: list[Action] = [] if self.reply_done else [ev.CancelReply(self.turn)]
+        return [*cancel, ev.DropPlayout(), ev.CommitHeard(self.turn, complete=False)]
+
+    def end(self, reason: EndReason) -> list[Action]:
+        actions = self.close_ear() + self.abandon_reply()
+        self.go(State.ENDED)
+        return [*actions, ev.EndCall(reason)]
+
+    def decide(self) -> None:
+        """Arm the end-of-turn deadline, counted from where the voice really stopped."""
+        settled = self.words is not None and bool(self.words.text) and self.words.settled
+        wait = self.timing.quick_ms if settled else self.timing.pause_ms
+        if self.wait_ms is not None:
+            wait = self.wait_ms
+        self.deadlines = {"endpoint": max(self.now, self.stopped_at + min(wait, MAX_WAIT_MS))}
+
+    def take_turn(self) -> list[Action]:
+        """The caller's utterance is over and its words are in."""
+        text = " ".join(t for t in (self.carried, self.words.text if self.words else "") if t)
+        if text or self.voice_ms >= self.timing.cough_ms:
+            return self.reply(ev.Input.SPOKEN, text)
+        return self.close_ear() + self.listen()
+
+    def nothing_said(self, input: ev.Input) -> list[Action]:
+        """Silence or noise: the agent asks again, but nobody is asked for ever."""
+        self.silences += 1
+        if self.silences >= self.timing.silences:
+            return self.close(ev.Close(EndReason.BOT_HANGUP, "goodbye"))
+        return self.reply(input, count=self.silences if input is ev.Input.SILENCE else 0)
+
+    def speak_on(self) -> None:
+        """A farewell is heard to its end: from here on voice does not interrupt."""
+        closing = self.reply_done and self.ending is not None
+        self.go(State.CLOSING if closing else State.SPEAKING, stuck=MAX_WAIT_MS)
+
+    def fail(self) -> list[Action]:
+        self.failures += 1
+        if self.failures >= self.timing.strikes:
+            return self.close(ev.Close(EndReason.ENGINE_FAILED, "trouble"))
+        actions: list[Action] = [] if self.reply_done else [ev.CancelReply(self.turn)]
+        self.reply_done = self.failed = self.spoke = True
+        self.go(State.SPEAKING, stuck=MAX_WAIT_MS)
+        return [*actions, ev.SayFixed("sorry")]
+
+    def hold(self) -> list[Action]:
+        """Stage one: be silent and listen."""
+        self.go(State.YIELDING, hold=self.timing.hold_ms)
+        return [ev.HoldPlayout(), *self.open_ear()]
+
+    def insists(self, speech_ms: int) -> bool:
+        """Whether speech alone, this long, is an interruption. A string of "mhm, yeah" must be twice as long."""
+        timing = self.timing
+        if timing.words_only or timing.barge_in is not BargeIn.FULL:
+            return False
+        listening = self.words is not None and self.words.go_on
+        return speech_ms >= timing.insist_ms * (2 if listening else 1)
+
+    def finish_reply(self) -> list[Action]:
+        was, self.replying = self.replying, False
+        actions: list[Action] = [ev.CommitHeard(self.turn, not self.failed)] if was else []
+        if self.ending is not None:
+            ending, self.ending = self.ending, None
+            return actions + self.end(ending)
+        return actions + self.listen()
+
+    def give_way(self) -> list[Action]:
+        """Stage two, a real interruption: the caller has the floor."""
+        actions = self.abandon_reply() + self.open_ear(only_if_none=True)
+        if self.finishing and self.words and self.words.final:
+            return actions + self.take_turn()
+        if self.voice:
+            self.go(State.HEARING)
+            self.limit_voice()
+        else:
+            self.go(State.DECIDING, final=self.timing.final_ms)
+        return actions
+
+    def resume(self, keep_ear: bool = False) -> list[Action]:
+        """A cough: go on from the sample heard last."""
+        actions: list[Action] = [] if keep_ear else self.close_ear()
+        actions.append(ev.ResumePlayout())
+        if self.spoke or not self.replying:
+            self.speak_on()
+            return actions
+        if self.reply_done:
+            return actions + self.finish_reply()
+        self.go(State.THINKING)
+        self.deadlines["first_audio"] = max(self.audio_by, self.now + self.timing.confirm_ms)
+        return actions
+
+    def close(self, event: ev.Close) -> list[Action]:
+        actions = self.close_ear() + self.abandon_reply()
+        self.ending = event.reason
+        self.go(State.CLOSING, stuck=MAX_WAIT_MS)
+        return [*actions, ev.SayFixed(event.sentence)]

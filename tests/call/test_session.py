@@ -12,7 +12,9 @@ from tests.call.world import ToneTts, Toolbox, World, silence, tone
 from tests.virtual_time import run
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Silent, Text, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan, parse
+from voicebot.core.events import Timing
 from voicebot.core.timeline import EndReason, decode, latencies
+from voicebot.core.turn_log import replay
 from voicebot.errors import PeerError
 
 PLAN = """
@@ -96,6 +98,17 @@ def test_the_timeline_on_disk_is_what_was_shown(world: World) -> None:
     (latency,) = latencies(written)
     assert 350 <= latency.endpoint_ms <= 450
     assert latency.endpoint_ms <= latency.voice_to_voice_ms <= latency.endpoint_ms + 150
+
+
+def test_the_turns_of_a_call_can_be_gone_through_again(world: World) -> None:
+    world.brain, world.texts = echoing, ("yes",)
+
+    run(world.call(tone(1000)))
+
+    lines = (world.folder / "turns.jsonl").read_bytes().splitlines()
+    states = [state for _, _, state, _ in replay(lines, Timing(silence_ms=world.dialplan.limits.silence_s * 1000))]
+    changed = [state for before, state in zip(["listening", *states], states, strict=False) if state != before]
+    assert [r.fields["state"] for r in world.of("state")] == changed
 
 
 class TestInterruption:

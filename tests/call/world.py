@@ -43,8 +43,10 @@ class ToneVad:
         self._loud = self._quiet = 0
         self._active = False
 
+    speech = False
+
     def push(self, pcm: bytes, at: int) -> Sequence[Voice]:
-        loud = pcm[:FRAME_BYTES] != bytes(len(pcm))
+        loud = self.speech = pcm[:FRAME_BYTES] != bytes(len(pcm))
         self._loud, self._quiet = (self._loud + 1, 0) if loud else (0, self._quiet + 1)
         if not self._active and self._loud == 3:
             self._active = True

@@ -17,7 +17,7 @@ def ramp(samples: int, start: int = 0) -> bytes:
 
 def play(ledger: Ledger, now_ms: float) -> bytes:
     """Send what is due and let the far end play all of it."""
-    return b"".join(ledger.acknowledge(c.epoch, c.sample).pcm for c in ledger.due(now_ms))
+    return b"".join(ledger.acknowledge(c.epoch, c.sample, now_ms).pcm for c in ledger.due(now_ms))
 
 
 class TestPacing:
@@ -43,7 +43,7 @@ class TestHearing:
         ledger.queue(1, ramp(1000))
         ledger.due(0)
 
-        heard = ledger.acknowledge(0, 640)
+        heard = ledger.acknowledge(0, 640, 0)
 
         assert ramp(640) == heard.pcm
         assert heard.turns == (1,)
@@ -54,7 +54,7 @@ class TestHearing:
         ledger.due(0)
         ledger.hold()
 
-        assert ledger.acknowledge(0, 1000).pcm == b""
+        assert ledger.acknowledge(0, 1000, 0).pcm == b""
         assert ledger.heard == 0
 
     def test_a_mark_that_never_comes_back_is_given_up_after_a_second(self) -> None:
@@ -70,11 +70,53 @@ class TestHearing:
         ledger = Ledger()
         ledger.queue(1, ramp(4000))
         ledger.due(0)
-        ledger.acknowledge(0, 640)
+        ledger.acknowledge(0, 640, 0)
         ledger.hold()
         ledger.resume()
 
         assert ramp(640, start=640) == ledger.due(500)[0].pcm
+
+
+class TestSettling:
+    """Between two marks the schedule tells where playout is."""
+
+    def playing(self, there_ms: float, back_ms: float, until_ms: int) -> tuple[Ledger, int]:
+        """A ledger that has sent for `until_ms` to a far end that plays what comes after `there_ms` and whose marks
+        come back after `back_ms`; with it the samples that a `clear` sent now finds played."""
+        ledger = Ledger()
+        ledger.queue(1, ramp(16000))
+        marks: list[tuple[float, int]] = []
+        for now in range(0, until_ms + 1, 20):
+            for chunk in ledger.due(now):
+                marks.append((there_ms + chunk.sample / 8 + back_ms, chunk.sample))
+            for _, sample in [mark for mark in marks if mark[0] <= now]:
+                ledger.acknowledge(0, sample, now)
+            marks = [mark for mark in marks if mark[0] > now]
+        return ledger, until_ms * 8
+
+    @given(st.integers(0, 150), st.integers(0, 150), st.integers(500, 1500))
+    def test_it_is_found_to_a_few_frames_and_never_ahead(self, there_ms: int, back_ms: int, until_ms: int) -> None:
+        until_ms -= until_ms % 20
+        ledger, played = self.playing(there_ms, back_ms, until_ms)
+
+        ledger.settle(until_ms)
+
+        assert 0 <= played - ledger.heard <= 45 * 8
+
+    def test_a_network_that_stalls_moves_it_back(self) -> None:
+        ledger, _ = self.playing(20, 20, 600)
+        before = ledger.heard
+
+        ledger.settle(1000)  # no mark for 400 ms, though the far end had audio for 200
+
+        assert before <= ledger.heard <= before + 80 * 8
+
+    def test_before_the_first_mark_nothing_is_known(self) -> None:
+        ledger = Ledger()
+        ledger.queue(1, ramp(1000))
+        ledger.due(0)
+
+        assert ledger.settle(100).pcm == b""
 
 
 class TestHeardText:
@@ -86,13 +128,13 @@ class TestHeardText:
 
     def test_a_word_is_heard_when_the_next_one_begins(self) -> None:
         ledger = self.queued()
-        ledger.acknowledge(0, 2000)
+        ledger.acknowledge(0, 2000, 0)
 
         assert ledger.heard_text(1) == "Your table"
 
     def test_a_word_cut_in_half_was_not_heard(self) -> None:
         ledger = self.queued()
-        ledger.acknowledge(0, 2500)
+        ledger.acknowledge(0, 2500, 0)
         ledger.hold()
         ledger.drop()
 
@@ -100,7 +142,7 @@ class TestHeardText:
 
     def test_all_of_it_when_all_was_played(self) -> None:
         ledger = self.queued()
-        ledger.acknowledge(0, 3000)
+        ledger.acknowledge(0, 3000, 0)
 
         assert ledger.heard_text(1) == "Your table is ready."
 
@@ -110,7 +152,10 @@ class TestHeardText:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["queue", "send", "play", "stale", "hold", "resume", "drop"]), st.integers(1, 3000)),
+        st.tuples(
+            st.sampled_from(["queue", "send", "play", "stale", "settle", "hold", "resume", "drop"]),
+            st.integers(1, 3000),
+        ),
         max_size=60,
     )
 )
@@ -131,7 +176,9 @@ def test_the_caller_hears_a_gapless_prefix_and_the_text_never_runs_ahead(steps: 
                 sent += ledger.due(now)
             case "play" | "stale" if sent:
                 chunk = sent.pop(0)
-                heard += ledger.acknowledge(chunk.epoch, chunk.sample).pcm
+                heard += ledger.acknowledge(chunk.epoch, chunk.sample, now).pcm
+            case "settle":
+                heard += ledger.settle(now).pcm
             case "hold":
                 ledger.hold()
             case "resume":

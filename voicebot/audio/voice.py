@@ -56,6 +56,8 @@ class Onsets:
         self._end_samples = end_ms * rate // 1000
         self._active = False
         self._last_speech_end = 0
+        self.speech = False
+        """Whether the last window was speech."""
 
     @property
     def active(self) -> bool:
@@ -64,6 +66,7 @@ class Onsets:
     def push(self, at: int, speech: bool) -> Onset | Offset | None:
         """One window that starts at sample `at`."""
         self._recent.append((at, speech))
+        self.speech = speech
         if speech:
             self._last_speech_end = at + self._window
         if not self._active:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from voicebot.audio.foreground import Foreground
 from voicebot.audio.resample import Resampler
+from voicebot.audio.voice import Onset
 from voicebot.carriers.base import FRAME_SAMPLES, RATE, Audio
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
-from voicebot.engines.base import Asr, AsrSession, Vad, Voice, VoiceStarted
+from voicebot.engines.base import Asr, AsrSession, Vad, Voice, VoiceStarted, VoiceStopped
 
 PREROLL_SAMPLES = RATE * 300 // 1000
 """Audio before the onset that the recogniser hears too: soft first consonants lie there."""
@@ -28,23 +30,34 @@ class Ear:
 
     def __init__(self, vad: Vad, asr: Asr, group: asyncio.TaskGroup, on_words: Callable[[Words], None]) -> None:
         self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
+        self._foreground = Foreground()
+        self._active = False
         self._kept: deque[Audio] = deque(maxlen=KEPT_FRAMES)
         self._utterance: AsrSession | None = None
         self._resampler = Resampler(RATE, asr.rate) if asr.rate != RATE else None
         self.onset = 0
-        """Media-clock sample at which the last voice began."""
+        """Media-clock sample at which the caller's last voice began."""
 
-    def hear(self, audio: Audio) -> Sequence[Voice]:
-        """One stretch of caller audio, split into 20 ms frames for the detector."""
+    @property
+    def speech_ms(self) -> int:
+        """How much of the caller's current voice was speech; 0 between voices."""
+        return self._foreground.speech_ms
+
+    def hear(self, audio: Audio, over_bot: bool) -> list[Voice]:
+        """One stretch of caller audio, split into 20 ms frames for the detector: the caller's voice, as it begins and
+        ends. `over_bot`: the bot can be heard just now."""
         found: list[Voice] = []
         for start in range(0, len(audio.pcm) // 2, FRAME_SAMPLES):
             frame = Audio(audio.pcm[start * 2 : (start + FRAME_SAMPLES) * 2], audio.at + start)
             self._kept.append(frame)
             self._push(frame.pcm)
-            found.extend(self._vad.push(frame.pcm, frame.at))
-        for voice in found:
-            if isinstance(voice, VoiceStarted):
-                self.onset = voice.at
+            for voice in self._vad.push(frame.pcm, frame.at):
+                self._active = isinstance(voice, VoiceStarted)
+            edge = self._foreground.push(frame.pcm, frame.at, self._vad.speech, self._active, over_bot, own=False)
+            if isinstance(edge, Onset):
+                self.onset = edge.at
+            if edge is not None:
+                found.append(VoiceStarted(edge.at) if isinstance(edge, Onset) else VoiceStopped(edge.at))
         return found
 
     def open(self, expectation: Expectation) -> None:

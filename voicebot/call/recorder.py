@@ -1,4 +1,5 @@
-"""The record of a call: `audio.wav` (stereo 8 kHz 16-bit: left caller, right bot as heard) and `timeline.jsonl`.
+"""The record of a call: `audio.wav` (stereo 8 kHz 16-bit: left caller, right bot as heard), `timeline.jsonl`, and
+`turns.jsonl`, the turn machine's own log.
 
 Crash-safe: the timeline is written a whole line at a time; audio goes out at least twice a second, at most
 `BEHIND_MS` behind the line, and the sizes in the header are mended by `repair` when a killed process could not
@@ -42,6 +43,7 @@ class Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         self._watch = watch
         self._timeline = open(folder / "timeline.jsonl", "ab", buffering=0)  # noqa: SIM115
+        self._turns = open(folder / "turns.jsonl", "ab", buffering=8192)  # noqa: SIM115
         self._audio = open(folder / "audio.wav", "wb", buffering=0) if record else None  # noqa: SIM115
         self._written = 0  # samples in the file
         self._left, self._right = bytearray(), bytearray()  # from `_written` on
@@ -57,6 +59,13 @@ class Recorder:
             _log.warning("timeline_write_failed", error=str(error))
         if self._watch:
             self._watch(record)
+
+    def turn(self, line: bytes) -> None:
+        """Append to the turn machine's log; it is written at leisure."""
+        try:
+            self._turns.write(line)
+        except OSError as error:
+            _log.warning("turn_log_write_failed", error=str(error))
 
     def caller(self, pcm: bytes, at: int) -> None:
         """Caller audio whose first sample is at `at`; a hole before it is silence, an overlap is dropped."""
@@ -104,6 +113,10 @@ class Recorder:
             self._audio.close()
             self._audio = None
         self._timeline.close()
+        try:
+            self._turns.close()
+        except OSError as error:
+            _log.warning("turn_log_write_failed", error=str(error))
 
 
 def _place(buffer: bytearray, pcm: bytes, offset: int) -> None:

@@ -23,6 +23,8 @@ from voicebot.call.tools import Toolbox
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.config import Settings
 from voicebot.core import dialplan as dp
+from voicebot.core import manners
+from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.engines import registry
@@ -124,8 +126,9 @@ class Runtime:
         asr: Asr = await self._engine("asr", names["asr"], self._config(plan, names["asr"], self.settings.asr_workers))
         llm: Llm = await self._engine("llm", names["llm"], self._config(plan, names["llm"], 1))
         tts: Tts = await self._engine("tts", names["tts"], self._config(plan, names["tts"], self.settings.tts_workers))
+        expected, own = llm.prepare(plan), manners.of(plan.language)
         await asyncio.gather(
-            asr.prepare(llm.prepare(plan)),
+            asr.prepare([*expected, *(over_bot(each, own) for each in expected)]),
             self._prompts.prepare(tts, dp.fixed_sentences(plan)),
         )
         return Stack(asr, llm, tts, names)

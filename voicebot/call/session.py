@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
@@ -20,18 +20,21 @@ from voicebot import log
 from voicebot.call.cascade import Cascade, Ending, Mouth
 from voicebot.call.ear import Ear
 from voicebot.call.leaving import leave
+from voicebot.call.playback import Playback
 from voicebot.call.prompts import PromptCache
 from voicebot.call.recorder import Recorder
 from voicebot.call.tools import Toolbox
-from voicebot.call.turn_input import caller_turn, record_of
+from voicebot.call.turn_input import MASK, caller_turn, logged, record_of
 from voicebot.carriers.base import RATE, Audio, Digit, HungUp, Line, LineEvent, Malformed, Played
 from voicebot.core import events as ev
+from voicebot.core import manners
+from voicebot.core.barge_in import Interruptions, evidence, interruptions, over_bot, retimed
 from voicebot.core.dialogue import CallerTurn, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan
-from voicebot.core.endpoint import real, settled
+from voicebot.core.endpoint import settled
 from voicebot.core.events import State, Timing
-from voicebot.core.expect import Expectation, Mode
-from voicebot.core.playout import HeardAudio, Ledger
+from voicebot.core.expect import Expectation
+from voicebot.core.playout import HeardAudio
 from voicebot.core.timeline import EndReason, Record
 from voicebot.core.turns import TurnMachine
 from voicebot.core.words import Words
@@ -40,8 +43,6 @@ from voicebot.errors import PeerError
 
 BEAT_S = 0.04
 FLUSH_BEATS = 6
-QUEUED_MS = 10_000
-"""Unheard audio above which the responder waits."""
 MEDIA_LOST_S = 15.0
 """No caller audio for this long: the stream is dead, whatever the socket says."""
 CLOSE_S = 5.0
@@ -78,8 +79,9 @@ class Session:
         self.turns = 0
         self.malformed: Counter[str] = Counter()
         self.machine = TurnMachine(Timing(silence_ms=dialplan.limits.silence_s * 1000))
-        self.ledger = Ledger()
         self._recorder = Recorder(folder, record, watch)
+        self._manners = manners.of(dialplan.language)
+        self._interruptions: Interruptions
         self._cascade = Cascade(parts.agent, parts.voice, parts.prompts, self._run_tool)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
@@ -90,8 +92,7 @@ class Session:
         self._beats = 0
         self._finished_s = 0.0
         self._last_audio_s = 0.0
-        self._drained = True
-        self._heard_some = asyncio.Event()
+        self._speech_ms = 0
         self._closed = False
         self._voice_end_ms = 0
         self._keys = 0
@@ -103,6 +104,7 @@ class Session:
         """Until the line is gone. Whatever happens, the record is closed and a reason given."""
         self._loop = asyncio.get_running_loop()
         self._last_audio_s = self._started_s = self._loop.time()
+        self._playback = Playback(self.line, self._recorder, self._loop.time, self._heard, self._on_drained)
         try:
             await self._live()
         except TimeoutError:
@@ -121,7 +123,7 @@ class Session:
                 seconds=seconds,
                 ignored=dict(self.machine.ignored),
                 malformed=dict(self.malformed),
-                lost_marks=self.ledger.lost_marks,
+                lost_marks=self._playback.ledger.lost_marks,
             )
             self._recorder.close()
         return self.reason
@@ -134,6 +136,7 @@ class Session:
         async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
             self._ear = Ear(self._parts.vad, self._parts.asr, self._group, self._on_words)
             self._loop.call_later(BEAT_S, self._beat)
+            self._expect(self._parts.agent.expectation)
             self._feed(ev.Answered())
             async with aclosing(self.line.events()) as events:
                 async for event in events:
@@ -150,8 +153,7 @@ class Session:
         self._loop.call_later(BEAT_S, self._beat)
         self._beats += 1
         now_s = self._loop.time()
-        self._heard(self.ledger.overdue(now_s * 1000))
-        self._pump()
+        self._sending(self._playback.beat)
         self._tick()
         if self._beats % FLUSH_BEATS == 0:
             self._recorder.flush(self._clock() * RATE // 1000)
@@ -174,8 +176,7 @@ class Session:
             case Audio():
                 self._on_audio(event)
             case Played(epoch, sample):
-                self._heard(self.ledger.acknowledge(epoch, sample))
-                self._pump()
+                self._sending(partial(self._playback.acknowledge, epoch, sample))
             case Digit(digit):
                 self._on_digit(digit)
             case Malformed(reason):
@@ -190,16 +191,20 @@ class Session:
     def _on_audio(self, audio: Audio) -> None:
         self._last_audio_s = self._loop.time()
         self._recorder.caller(audio.pcm, audio.at)
-        for voice in self._ear.hear(audio):
+        for voice in self._ear.hear(audio, self._playback.audible):
             at_ms = voice.at * 1000 // RATE
             match voice:
                 case VoiceStarted():
                     self._note("voice_started", at_ms=self._clock(), onset_ms=at_ms)
-                    self._feed(ev.VoiceStarted(self.ledger.interruptible()))
+                    self._feed(ev.VoiceStarted(self._playback.ledger.interruptible()))
                 case VoiceStopped():
                     self._note("voice_stopped", at_ms=self._clock(), end_ms=at_ms)
                     self._voice_end_ms = at_ms
                     self._feed(ev.VoiceStopped(at_ms))
+        more = self._ear.speech_ms > self._speech_ms
+        self._speech_ms = self._ear.speech_ms
+        if more and self.machine.state in (State.SPEAKING, State.YIELDING):
+            self._feed(ev.Speech(self._speech_ms, self._playback.ledger.interruptible()))
         self._tick()
 
     def _on_digit(self, digit: str) -> None:
@@ -212,28 +217,32 @@ class Session:
     def _on_words(self, words: Words) -> None:
         expectation = self._parts.agent.expectation
         self._words = words
-        shown = "•••" if expectation.secret and words.text else words.text
+        shown = MASK if expectation.secret and words.text else words.text
         took = {"took_ms": round((self._loop.time() - self._finished_s) * 1000)} if words.final else {}
         self._note("words", text=shown, final=words.final, confidence=round(words.confidence, 3), **took)
-        self._feed(ev.WordsHeard(words.text, words.final, settled(expectation, words.text), real(words)))
+        found = evidence(words, self._interruptions)
+        complete, may = settled(expectation, words.text), self._playback.ledger.interruptible()
+        self._feed(ev.WordsHeard(words.text, words.final, complete, found.real, found.go_on, may))
 
-    def _heard(self, heard: HeardAudio) -> None:
+    def _heard(self, heard: HeardAudio, end: int) -> None:
         """Audio that the caller has heard now."""
-        if heard.pcm:
-            self._heard_some.set()
-            end = self._clock() * RATE // 1000
-            self._recorder.bot(heard.pcm, end)
-            for turn in heard.turns:
-                if turn:
-                    self._note("heard_from", at_ms=(end - len(heard.pcm) // 2) * 1000 // RATE, turn=turn)
-            self._feed(ev.Playing())
-        self._check_drained()
+        for turn in heard.turns:
+            if turn:
+                self._note("heard_from", at_ms=(end - len(heard.pcm) // 2) * 1000 // RATE, turn=turn)
+        self._feed(ev.Playing())
 
-    def _check_drained(self) -> None:
-        drained = self.ledger.empty and not self.ledger.held
-        if drained and not self._drained:
-            self._drained = True
-            self._feed(ev.Drained())
+    def _on_drained(self) -> None:
+        self._feed(ev.Drained())
+
+    def _sending(self, work: Callable[[], None]) -> None:
+        """Whatever may send. A line that cannot take it is a lost one."""
+        if self._closed:
+            return
+        try:
+            work()
+        except PeerError as error:
+            _log.warning("send_failed", call_id=self.line.info.call_id, error=str(error))
+            self._feed(ev.Gone(EndReason.MEDIA_LOST))
 
     def _tick(self) -> None:
         if self._clock() >= self.machine.deadline():
@@ -247,8 +256,9 @@ class Session:
         self._busy = True
         try:
             while self._inbox:
-                before = self.machine.state
-                for action in self.machine.feed(self._inbox.popleft(), self._clock()):
+                before, event, now_ms = self.machine.state, self._inbox.popleft(), self._clock()
+                self._recorder.turn(logged(event, now_ms, self._parts.agent.expectation.secret))
+                for action in self.machine.feed(event, now_ms):
                     self._act(action)
                 if self.machine.state is not before:
                     self._note("state", state=self.machine.state.value)
@@ -265,19 +275,16 @@ class Session:
                 self._stop_reply()
             case ev.HoldPlayout():
                 self._note("hold")
-                if self.ledger.hold():
-                    self.line.clear()
+                self._playback.hold()
             case ev.ResumePlayout():
                 self._note("resume")
-                self.ledger.resume()
-                self._pump()
-                self._check_drained()
+                self._sending(self._playback.resume)
             case ev.DropPlayout():
-                if not self.ledger.held and self.ledger.sent > self.ledger.heard:
-                    self.line.clear()
-                self.ledger.drop()
+                self._playback.drop()
             case ev.OpenEar():
-                self._ear.open(self._parts.agent.expectation)
+                expectation = self._parts.agent.expectation
+                over = self.machine.state in (State.SPEAKING, State.YIELDING) and not self._playback.ledger.empty
+                self._ear.open(over_bot(expectation, self._manners) if over else expectation)
             case ev.FinishEar():
                 self._finished_s = self._loop.time()
                 self._ear.finish()
@@ -309,7 +316,7 @@ class Session:
     async def _answer(self, turn: int, input: CallerTurn) -> None:
         try:
             ending = await self._cascade.reply(
-                input, Mouth(partial(self._say, turn), partial(self._play, turn), self._room)
+                input, Mouth(partial(self._say, turn), partial(self._play, turn), self._playback.room)
             )
         except PeerError as error:
             _log.warning("reply_failed", call_id=self.line.info.call_id, error=str(error))
@@ -320,12 +327,12 @@ class Session:
         self._ending = ending
         reason = None if ending is None else EndReason.TRANSFER if ending.transfer_to else EndReason.BOT_HANGUP
         self._feed(ev.ReplyDone(turn, reason))
-        self._check_drained()
+        self._playback.check_drained()
 
     def _expect(self, expectation: Expectation) -> None:
-        """What comes next decides how long a pause may be."""
-        pause_ms = max(expectation.pause_ms, 1500) if expectation.mode is Mode.FREE else expectation.pause_ms
-        self.machine.timing = replace(self.machine.timing, quick_ms=expectation.quick_ms, pause_ms=pause_ms)
+        """What comes next decides how long a pause may be, and what is an interruption."""
+        self._interruptions = interruptions(self.dialplan.turns, self._manners, expectation)
+        self._feed(ev.Retime(retimed(self.machine.timing, expectation)))
 
     def _stop_reply(self) -> None:
         if self._reply and not self._reply.done():
@@ -348,47 +355,28 @@ class Session:
         if turn in self._said:
             self._said[turn] += text
 
-    async def _room(self) -> None:
-        while self.ledger.unheard_ms() > QUEUED_MS:
-            self._heard_some.clear()
-            await self._heard_some.wait()
-
     def _play(self, turn: int, pcm: bytes, words: tuple[SpokenWord, ...], interruptible: bool) -> None:
-        first = turn > self._spoke and bool(pcm)
-        self.ledger.queue(turn, pcm, ((w.at, w.text) for w in words), interruptible)
-        if pcm:
-            self._drained = False
-        if first:
+        self._playback.queue(turn, pcm, words, interruptible)
+        if turn > self._spoke and pcm:
             self._spoke = turn
             self._note("reply_audio", turn=turn)
             self._feed(ev.ReplyAudio(turn))
-        self._pump()
+        self._sending(self._playback.pump)
 
     def _say_fixed(self, name: str) -> None:
         text = self.dialplan.sentences.named(name)
         prompt = self._parts.prompts.get(self._parts.voice.voice_id, text)
         if prompt is None:
             _log.error("fixed_sentence_missing", sentence=name)
-            self._check_drained()
+            self._feed(ev.Drained())
             return
         self._note("fixed", sentence=name, text=text)
         self._play(0, prompt.pcm, prompt.words, True)
 
-    def _pump(self) -> None:
-        """Keep the far end about 200 ms ahead."""
-        if self._closed:
-            return
-        for chunk in self.ledger.due(self._loop.time() * 1000):
-            try:
-                self.line.send(chunk.pcm, chunk.epoch, chunk.sample)
-            except PeerError as error:
-                _log.warning("send_failed", call_id=self.line.info.call_id, error=str(error))
-                self._feed(ev.Gone(EndReason.MEDIA_LOST))
-                return
-
     def _commit(self, turn: int, complete: bool) -> None:
-        heard, said = self.ledger.heard_text(turn), self._said.pop(turn, "")
-        self.ledger.forget(turn)
+        ledger = self._playback.ledger
+        heard, said = ledger.heard_text(turn), self._said.pop(turn, "")
+        ledger.forget(turn)
         self._parts.agent.committed(heard, complete)
         self._note("said", turn=turn, text=said, heard=heard, complete=complete)
 

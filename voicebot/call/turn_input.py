@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
-from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Silent, ToolDone
+from voicebot.core import events as ev
+from voicebot.core import turn_log
+from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Returned, Silent, ToolDone
 from voicebot.core.events import Input, StartReply
 from voicebot.core.timeline import Record
 from voicebot.core.words import Words
@@ -23,8 +26,22 @@ def caller_turn(start: StartReply, words: Words, onset_ms: int, end_ms: int) -> 
             return Pressed(start.text.rstrip("#") or "#")
         case Input.SILENCE:
             return Silent(start.count)
+        case Input.RETURN:
+            return Returned()
         case _:
             assert_never(start.input)
+
+
+def logged(event: ev.Event, now_ms: int, secret: bool) -> bytes:
+    """The line of the turn machine's log; what is secret is masked, which changes no decision."""
+    match event:
+        case ev.WordsHeard(text=text) if secret and text:
+            event = replace(event, text=MASK)
+        case ev.Key() if secret:
+            event = replace(event, digit="0")
+        case _:
+            pass
+    return turn_log.encode(event, now_ms)
 
 
 def record_of(turn: CallerTurn, start: StartReply, secret: bool, now_ms: int) -> Record | None:
@@ -40,6 +57,8 @@ def record_of(turn: CallerTurn, start: StartReply, secret: bool, now_ms: int) ->
             return Record(now_ms, "turn", {"turn": start.turn, **fields})
         case Silent(count):
             return Record(now_ms, "silence", {"count": count})
+        case Returned():
+            return Record(now_ms, "note", {"text": "back from hold"})
         case Opening() | ToolDone():
             return None
         case _:

@@ -39,6 +39,11 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """The caller had put us on hold and is back."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolDone:
     """The result of the last `ToolCall` that the reply asked for."""
 
@@ -47,7 +52,7 @@ class ToolDone:
     result: Mapping[str, Any]
 
 
-CallerTurn = Opening | Heard | Pressed | Silent | ToolDone
+CallerTurn = Opening | Heard | Pressed | Silent | Returned | ToolDone
 
 
 @dataclass(frozen=True, slots=True)

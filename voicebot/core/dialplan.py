@@ -31,6 +31,7 @@ from voicebot.core.plan import (
     Takes,
     Term,
     Transfer,
+    Turns,
 )
 from voicebot.core.sentences import fixed_sentences
 from voicebot.errors import DialplanError
@@ -48,6 +49,7 @@ __all__ = [
     "Takes",
     "Term",
     "Transfer",
+    "Turns",
     "choose",
     "expectations",
     "fixed_sentences",
@@ -101,6 +103,7 @@ _WHERE: tuple[tuple[str, type[BaseModel]], ...] = (
     (r"takes", plan.Takes),
     (r"persona", plan.Persona),
     (r"engines", plan.Engines),
+    (r"turns", plan.Turns),
     (r"limits", plan.Limits),
     (r"sentences", plan.Sentences),
     (r"lexicon/[^/]+", plan.Term),

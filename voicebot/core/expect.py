@@ -39,6 +39,10 @@ class Expectation:
     """Silence that ends the turn when it does not ("and", "um", half a phone number)."""
     bare: bool = False
     """An answer to one question (a date, a name, yes or no), said without a lead-in such as "can I have"."""
+    barge_in: str = "full"
+    """Who may speak over the bot here: `full`, `keywords` or `strict`, see `core.plan.Turns`."""
+    min_words: int = 1
+    """Real words that make an interruption here."""
     keys: int = 0
     """Keyed digits that complete an entry: 1 for a menu, 10 for a phone number; 0: `#` or a pause ends it."""
     secret: bool = False

@@ -158,7 +158,7 @@ def message(reader: Reader, name: str) -> Expectation:
 def _commands(reader: Reader) -> list[str]:
     """As one phrase: where sentences are sampled from the phrases, commands are to be rare among them."""
     m = reader.manners
-    return _folded((*m.help, *m.repeat, *m.restart, *(m.operator if reader.plan.operator else ())))
+    return _folded((*m.help, *m.repeat, *m.restart, *m.wait, *m.hello, *(m.operator if reader.plan.operator else ())))
 
 
 def _short_commands(reader: Reader) -> list[str]:
@@ -245,6 +245,8 @@ def _made(
         bare=wait_ms != OPEN_MS,
         keys=keys,
         secret=secret,
+        barge_in=node.barge_in or reader.plan.turns.barge_in,
+        min_words=node.min_words or reader.plan.turns.min_words,
     )
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import assert_never
 
 from voicebot.core import forms, say
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Silent, ToolDone
+from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone
 from voicebot.core.expect import Expectation
 from voicebot.core.forms import Outcome
 from voicebot.core.grammar import normalise
@@ -99,6 +99,9 @@ class Flow:
                 self._pressed(digits)
             case Silent():
                 self._silent()
+            case Returned():
+                self._talk.say(self._talk.plan.sentences.welcome_back)
+                self._talk.ask()
             case ToolDone():
                 self._tool_done(turn)
             case _:
@@ -240,10 +243,11 @@ class Flow:
 
     @staticmethod
     def _obeys(order: str, sure: float) -> bool:
-        return order in ("help", "repeat") or sure >= DESTRUCTIVE
+        return order in ("help", "repeat", "wait", "hello") or sure >= DESTRUCTIVE
 
     def _obey(self, order: str) -> None:
         """A command that works everywhere."""
+        talk = self._talk
         talk = self._talk
         match order:
             case "help":
@@ -257,6 +261,10 @@ class Flow:
                 self._enter(talk.home or talk.plan.start)
             case "operator":
                 talk.operator()
+            case "wait":
+                talk.say(talk.plan.sentences.waiting)
+            case "hello":
+                talk.ask()
             case _:
                 talk.hang_up()
 

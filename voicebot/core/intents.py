@@ -26,7 +26,7 @@ MARGIN = 0.08
 """How far the next intent must be behind."""
 FILLER_WEIGHT = 0.1
 SPELLINGS = 120
-_COMMANDS = ("help", "repeat", "restart", "operator", "goodbye")
+_COMMANDS = ("help", "repeat", "restart", "operator", "goodbye", "wait", "hello")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def classifier(reader: Reader, node: str) -> Classifier:
 
 
 def command(reader: Reader, words: Sequence[str]) -> str | None:
-    """Which of `help repeat restart operator goodbye` the whole utterance is, little words aside."""
+    """Which of `help repeat restart operator goodbye wait hello` the whole utterance is, little words aside."""
     for name in _COMMANDS:
         phrases: tuple[str, ...] = getattr(reader.manners, name)
         if _is_all(phrases, words, reader.manners.fillers):

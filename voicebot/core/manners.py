@@ -18,6 +18,14 @@ class Manners:
     restart: tuple[str, ...]
     operator: tuple[str, ...]
     goodbye: tuple[str, ...]
+    wait: tuple[str, ...]
+    """Asks for a moment, and for silence meanwhile."""
+    hello: tuple[str, ...]
+    """Asks whether anybody is there, when it is all that is said."""
+    stop_words: tuple[str, ...]
+    """Over the bot's voice each of these silences it at once; plain words, no notation."""
+    backchannels: tuple[str, ...]
+    """Over the bot's voice these say "go on"; plain words, no notation."""
     fillers: frozenset[str]
     """Words without meaning of their own."""
     objections: frozenset[str]
@@ -95,6 +103,15 @@ ENGLISH = Manners(
         "a an the uh um er erm hmm mm ah eh oh well so please thanks thank you just like ok okay hi hello hey "
         "really actually then now would could can i i'd i'll i'm me my to of for is it it's that that's and".split()
     ),
+    wait=(
+        "[please] (wait | hold on | hang on) [please | a moment | a second | a minute]",
+        "[just] (one | a) (moment | second | minute) [please]",
+        "(stop | quiet | be quiet)",
+        "(let me | i need to) (think | check | look)",
+    ),
+    hello=("(hello | hi) [hello]", "[hello] (is anybody | is anyone | are you) there", "can you hear me"),
+    stop_words=("stop", "wait", "hold on", "hang on", "no"),
+    backchannels=(*"uh-huh mhm hmm mm huh aha ah oh uh um okay ok yeah yep right sure".split(), "i see"),
     objections=frozenset(("wrong", "change", "incorrect", "different")),
     not_caught=(
         "Sorry, I didn't catch that.",

@@ -64,10 +64,28 @@ class Limits(Model):
     """How often the bot asks again before it gives up on a question."""
 
 
+class Turns(Model):
+    """Who may speak over whom. A node may have its own `barge_in` and `min_words`."""
+
+    barge_in: Literal["full", "keywords", "strict"] = "full"
+    """`full`: the bot falls silent at once for whoever speaks over it, goes on after a cough or an "uh-huh", and yields
+    to real words. `keywords`: it goes on until it hears "stop", "wait" or one of `keywords`. `strict`: it finishes."""
+    min_words: Annotated[int, Field(ge=1, le=8)] = 1
+    """Real words that make an interruption. With more than one, speech that was not understood is none."""
+    keywords: Says = ()
+    """Words that always interrupt, besides the language's own."""
+    backchannels: Says = ()
+    """Words that never do, besides the language's own."""
+
+
 class Sentences(Model):
     """Fixed sentences, synthesised before the first call."""
 
     one_moment: str = "One moment, please."
+    waiting: str = "Sure, take your time."
+    """To a caller who says "wait"."""
+    welcome_back: str = "Welcome back."
+    """To a caller who had put us on hold."""
     sorry: str = "I'm sorry, something went wrong on my side. Could you say that again?"
     trouble: str = "I'm sorry, I am having trouble just now. Please call again later. Goodbye."
     still_there: Says = (
@@ -255,6 +273,8 @@ class Node(Model):
 
     say: Says = ()
     interruptible: bool = True
+    barge_in: Literal["full", "keywords", "strict"] | None = None
+    min_words: Annotated[int, Field(ge=1, le=8)] | None = None
     help: str = ""
     reprompts: Says = ()
     intents: dict[Name, Intent] = Field(default_factory=dict)
@@ -288,6 +308,7 @@ class Dialplan(Model):
     """When the place is open: `mon-fri 08:00-18:00`."""
     persona: Persona = Persona()
     engines: Engines = Engines()
+    turns: Turns = Turns()
     limits: Limits = Limits()
     sentences: Sentences = Sentences()
     lexicon: dict[str, Term] = Field(default_factory=dict)

@@ -7,6 +7,9 @@ start of the call. Three watermarks move along it:
 
 * `due` hands out audio to send, so that the far end holds about `lead_ms` of it, never more than needed.
 * `acknowledge` moves *heard*, and returns the audio that was heard, for the recording.
+* `settle` moves *heard* from the last mark to where playout must be now: marks are up to a chunk and a round trip
+  old, and both the audio and the `clear` that follows take the same way, so the sender's own schedule tells the
+  place, corrected by how late marks come just now.
 * `hold` is what precedes a carrier's `clear`: a new epoch begins at *heard*, and what was sent but not heard
   waits to be sent again. Marks of older epochs that still come back mean *dropped*: they move nothing.
 * `drop` throws the unheard rest away.
@@ -25,6 +28,10 @@ from dataclasses import dataclass, field
 
 BYTES = 2
 PER_MS = 8
+SLACK_MS = 20
+"""How far behind the schedule playout is taken to be: a carrier plays in frames of this length."""
+LATEST_MARKS = 32
+"""Marks whose delay is remembered; the least of them is the way there and back."""
 LOST_MARK_MS = 1000
 """A mark this late is taken for lost, and its audio for heard: Twilio promises marks, networks do not."""
 
@@ -83,6 +90,8 @@ class Ledger:
         self._pieces: deque[_Piece] = deque()
         self._scripts: dict[int, _Script] = {}
         self._runs_out_ms = 0.0  # when the far end will have played all that was sent
+        self._expected: deque[tuple[int, float]] = deque()  # (position, when it should be played), not yet marked
+        self._late_ms: deque[float] = deque(maxlen=LATEST_MARKS)  # of the last marks
         self._held = False
 
     # --- queueing
@@ -126,6 +135,7 @@ class Ledger:
             pcm = self._slice(self.sent, min(self.sent + self.chunk_samples, self.queued))
             self.sent += len(pcm) // BYTES
             self._runs_out_ms = max(self._runs_out_ms, now_ms) + len(pcm) / BYTES / PER_MS
+            self._expected.append((self.sent, self._runs_out_ms))
             chunks.append(Chunk(pcm, self.epoch, self.sent - self._base))
         return chunks
 
@@ -141,12 +151,25 @@ class Ledger:
 
     # --- hearing
 
-    def acknowledge(self, epoch: int, sample: int) -> HeardAudio:
+    def acknowledge(self, epoch: int, sample: int, now_ms: float) -> HeardAudio:
         """The far end played up to `sample` of `epoch`. Old epochs, and samples never sent, move nothing."""
         position = self._base + sample
         if epoch != self.epoch or position > self.sent:
             return HeardAudio(b"", ())
+        while self._expected and self._expected[0][0] <= position:
+            due_ms = self._expected.popleft()[1]
+            self._late_ms.append(now_ms - due_ms)
         return self._hear(position)
+
+    def settle(self, now_ms: float) -> HeardAudio:
+        """What must have been played by now beyond the last mark; nothing before the first mark ever came."""
+        if self._held or not self._late_ms:
+            return HeardAudio(b"", ())
+        usual_ms = min(self._late_ms)
+        overdue_ms = now_ms - self._expected[0][1] - usual_ms if self._expected else 0.0
+        behind_ms = SLACK_MS + max(self._late_ms[-1] - usual_ms, overdue_ms, 0.0)
+        ahead_ms = max(0.0, self._runs_out_ms - now_ms)
+        return self._hear(min(self.sent, self.sent - round((ahead_ms + behind_ms) * PER_MS)))
 
     def overdue(self, now_ms: float) -> HeardAudio:
         """Audio whose mark is lost (`LOST_MARK_MS` late) counts as heard."""
@@ -192,6 +215,7 @@ class Ledger:
         self.epoch += 1
         self._base = self.sent = self.heard
         self._runs_out_ms = 0.0
+        self._expected.clear()
 
     # --- text
 

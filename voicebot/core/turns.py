@@ -86,39 +86,39 @@ class TurnMachine:
 # --- rules, by state
 
 
-def on_answered(f: Floor, _: ev.Answered) -> list[Action]:
+def _on_answered(f: Floor, _: ev.Answered) -> list[Action]:
     return f.reply(ev.Input.OPENING)
 
 
-def on_silence(f: Floor, _: ev.Tick) -> list[Action]:
+def _on_silence(f: Floor, _: ev.Tick) -> list[Action]:
     return f.nothing_said(ev.Input.SILENCE)
 
 
-def hear(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+def _hear(f: Floor, _: ev.VoiceStarted) -> list[Action]:
     return f.hear()
 
 
-def on_pause(f: Floor, _: ev.VoiceStopped) -> list[Action]:
+def _on_pause(f: Floor, _: ev.VoiceStopped) -> list[Action]:
     f.go(State.DECIDING)
     f.wait_ms = None
     f.decide()
     return []
 
 
-def on_may_end(f: Floor, event: ev.TurnMayEnd) -> list[Action]:
+def _on_may_end(f: Floor, event: ev.TurnMayEnd) -> list[Action]:
     if not f.digits and not f.finishing:
         f.wait_ms = event.wait_ms
         f.decide()
     return []
 
 
-def on_words_hearing(f: Floor, event: ev.WordsHeard) -> list[Action]:
+def _on_words_hearing(f: Floor, event: ev.WordsHeard) -> list[Action]:
     f.words = event
     f.limit_voice()
     return []
 
 
-def on_voice_limit(f: Floor, _: ev.Tick) -> list[Action]:
+def _on_voice_limit(f: Floor, _: ev.Tick) -> list[Action]:
     if f.words and f.words.text:
         f.go(State.DECIDING, final=f.timing.final_ms)
         f.finishing = True
@@ -126,7 +126,7 @@ def on_voice_limit(f: Floor, _: ev.Tick) -> list[Action]:
     return f.nothing_said(ev.Input.SPOKEN)  # noise or music: a turn that nobody could understand
 
 
-def on_voice_again(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+def _on_voice_again(f: Floor, _: ev.VoiceStarted) -> list[Action]:
     if f.digits:
         return []
     if f.finishing and f.words:  # too late to go on with this ear: carry its words over
@@ -136,7 +136,7 @@ def on_voice_again(f: Floor, _: ev.VoiceStarted) -> list[Action]:
     return f.open_ear()
 
 
-def on_words_deciding(f: Floor, event: ev.WordsHeard) -> list[Action]:
+def _on_words_deciding(f: Floor, event: ev.WordsHeard) -> list[Action]:
     if f.digits:
         return []
     f.words = event
@@ -147,7 +147,7 @@ def on_words_deciding(f: Floor, event: ev.WordsHeard) -> list[Action]:
     return []
 
 
-def on_endpoint(f: Floor, _: ev.Tick) -> list[Action]:
+def _on_endpoint(f: Floor, _: ev.Tick) -> list[Action]:
     if f.digits:
         return f.reply(ev.Input.KEYED, f.digits)
     if f.finishing:  # the recogniser did not answer in time
@@ -157,13 +157,13 @@ def on_endpoint(f: Floor, _: ev.Tick) -> list[Action]:
     return [ev.FinishEar()]
 
 
-def on_voice_thinking(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+def _on_voice_thinking(f: Floor, _: ev.VoiceStarted) -> list[Action]:
     if f.tool or f.timing.barge_in is BargeIn.STRICT:
         return []
     return f.hold()
 
 
-def on_audio(f: Floor, event: ev.ReplyAudio) -> list[Action]:
+def _on_audio(f: Floor, event: ev.ReplyAudio) -> list[Action]:
     if event.turn == f.turn:
         f.spoke = True
         if f.state is State.THINKING:
@@ -171,12 +171,12 @@ def on_audio(f: Floor, event: ev.ReplyAudio) -> list[Action]:
     return []
 
 
-def on_playing(f: Floor, _: ev.Playing) -> list[Action]:
+def _on_playing(f: Floor, _: ev.Playing) -> list[Action]:
     f.deadlines = {"stuck": f.now + MAX_WAIT_MS}
     return []
 
 
-def on_done(f: Floor, event: ev.ReplyDone) -> list[Action]:
+def _on_done(f: Floor, event: ev.ReplyDone) -> list[Action]:
     if event.turn == f.turn and f.replying:
         f.reply_done, f.ending, f.failures = True, event.ending, 0
         if f.state is State.THINKING:  # nothing was said at all
@@ -186,11 +186,11 @@ def on_done(f: Floor, event: ev.ReplyDone) -> list[Action]:
     return []
 
 
-def on_failed(f: Floor, event: ev.ReplyFailed) -> list[Action]:
+def _on_failed(f: Floor, event: ev.ReplyFailed) -> list[Action]:
     return f.fail() if event.turn == f.turn and f.replying else f.ignore(event)
 
 
-def on_thinking_late(f: Floor, _: ev.Tick) -> list[Action]:
+def _on_thinking_late(f: Floor, _: ev.Tick) -> list[Action]:
     if f.now >= f.deadlines.get("first_audio", 2**62):
         return f.fail()
     if f.tool:  # a tool has its own deadline; keep the caller company
@@ -200,7 +200,7 @@ def on_thinking_late(f: Floor, _: ev.Tick) -> list[Action]:
     return [ev.SayFixed("one_moment")]
 
 
-def on_tool(f: Floor, event: ev.ToolStarted) -> list[Action]:
+def _on_tool(f: Floor, event: ev.ToolStarted) -> list[Action]:
     if event.turn == f.turn and f.replying:
         f.tool = True
         if f.state is State.THINKING:
@@ -209,20 +209,20 @@ def on_tool(f: Floor, event: ev.ToolStarted) -> list[Action]:
     return []
 
 
-def on_voice_speaking(f: Floor, event: ev.VoiceStarted) -> list[Action]:
+def _on_voice_speaking(f: Floor, event: ev.VoiceStarted) -> list[Action]:
     if not event.may_interrupt or f.timing.barge_in is BargeIn.STRICT:
         return []
     return f.open_ear() if f.timing.barge_in is BargeIn.KEYWORDS else f.hold()
 
 
-def on_stop_speaking(f: Floor, _: ev.VoiceStopped) -> list[Action]:
+def _on_stop_speaking(f: Floor, _: ev.VoiceStopped) -> list[Action]:
     if not f.ear or f.finishing:
         return []
     f.finishing = True
     return [ev.FinishEar()]
 
 
-def on_words_speaking(f: Floor, event: ev.WordsHeard) -> list[Action]:
+def _on_words_speaking(f: Floor, event: ev.WordsHeard) -> list[Action]:
     """Heard while the bot goes on: a keyword, or words in a voice that was taken for noise."""
     f.words = event
     if event.text and event.real and event.may_interrupt:
@@ -230,11 +230,11 @@ def on_words_speaking(f: Floor, event: ev.WordsHeard) -> list[Action]:
     return f.close_ear() if event.final else []
 
 
-def on_speech(f: Floor, event: ev.Speech) -> list[Action]:
+def _on_speech(f: Floor, event: ev.Speech) -> list[Action]:
     return f.give_way() if event.may_interrupt and f.insists(event.ms) else []
 
 
-def on_drained(f: Floor, _: ev.Drained) -> list[Action]:
+def _on_drained(f: Floor, _: ev.Drained) -> list[Action]:
     if f.reply_done or not f.replying:
         return f.finish_reply()
     # The reply goes on, but its next audio is late.
@@ -242,14 +242,14 @@ def on_drained(f: Floor, _: ev.Drained) -> list[Action]:
     return []
 
 
-def on_speaking_late(f: Floor, _: ev.Tick) -> list[Action]:
+def _on_speaking_late(f: Floor, _: ev.Tick) -> list[Action]:
     if not f.reply_done and f.replying:
         return f.fail()
     # Audio was queued but nothing says that it was heard: take it for heard.
     return f.finish_reply()
 
 
-def on_words_yielding(f: Floor, event: ev.WordsHeard) -> list[Action]:
+def _on_words_yielding(f: Floor, event: ev.WordsHeard) -> list[Action]:
     if not f.finishing or event.final:
         f.words = event
     if event.text and event.real and event.may_interrupt:
@@ -257,18 +257,18 @@ def on_words_yielding(f: Floor, event: ev.WordsHeard) -> list[Action]:
     return f.resume() if event.final else []
 
 
-def on_stop_yielding(f: Floor, _: ev.VoiceStopped) -> list[Action]:
+def _on_stop_yielding(f: Floor, _: ev.VoiceStopped) -> list[Action]:
     f.finishing = True
     f.go(State.YIELDING, final=f.timing.confirm_ms)
     return [ev.FinishEar()]
 
 
-def on_voice_yielding(f: Floor, _: ev.VoiceStarted) -> list[Action]:
+def _on_voice_yielding(f: Floor, _: ev.VoiceStarted) -> list[Action]:
     f.go(State.YIELDING, hold=f.timing.hold_ms)
     return f.open_ear()
 
 
-def on_no_evidence(f: Floor, _: ev.Tick) -> list[Action]:
+def _on_no_evidence(f: Floor, _: ev.Tick) -> list[Action]:
     """Neither words nor lasting speech. A voice that is still there goes on being heard, under the bot's."""
     return f.resume(keep_ear=not f.finishing)
 
@@ -276,30 +276,30 @@ def on_no_evidence(f: Floor, _: ev.Tick) -> list[Action]:
 # --- hold
 
 
-def on_hold(f: Floor, _: ev.PutOnHold) -> list[Action]:
+def _on_hold(f: Floor, _: ev.PutOnHold) -> list[Action]:
     actions = f.close_ear() + (f.abandon_reply() or [ev.DropPlayout()])
     f.away_until = f.now + f.timing.away_ms
     f.digits = ""
-    return actions + wait_away(f)
+    return actions + _wait_away(f)
 
 
-def wait_away(f: Floor, _: ev.Tick | None = None) -> list[Action]:
+def _wait_away(f: Floor, _: ev.Tick | None = None) -> list[Action]:
     if f.now >= f.away_until:
         return f.end(EndReason.CALLER_HANGUP)
     f.go(State.AWAY, away=f.away_until - f.now)
     return []
 
 
-def on_back(f: Floor, _: ev.TakenBack) -> list[Action]:
+def _on_back(f: Floor, _: ev.TakenBack) -> list[Action]:
     f.voice = False  # whatever that was, it was music
     return f.reply(ev.Input.RETURN)
 
 
-def on_close_away(f: Floor, event: ev.Close) -> list[Action]:
+def _on_close_away(f: Floor, event: ev.Close) -> list[Action]:
     return f.end(event.reason)  # nobody would hear a goodbye
 
 
-def on_key(f: Floor, event: ev.Key) -> list[Action]:
+def _on_key(f: Floor, event: ev.Key) -> list[Action]:
     actions = f.close_ear()
     if f.state in (State.THINKING, State.SPEAKING, State.YIELDING):
         actions += f.abandon_reply() or [ev.DropPlayout()]
@@ -310,74 +310,74 @@ def on_key(f: Floor, event: ev.Key) -> list[Action]:
     return actions
 
 
-def close(f: Floor, event: ev.Close) -> list[Action]:
+def _close(f: Floor, event: ev.Close) -> list[Action]:
     return f.close(event)
 
 
-def on_closed(f: Floor, _: Event) -> list[Action]:
+def _on_closed(f: Floor, _: Event) -> list[Action]:
     f.ending = f.ending or EndReason.BOT_HANGUP
     return f.finish_reply()
 
 
 Rule = Callable[[Floor, Any], list[Action]]
 TABLE: dict[tuple[State, type], Rule] = {
-    (State.LISTENING, ev.Answered): on_answered,
-    (State.LISTENING, ev.VoiceStarted): hear,
-    (State.LISTENING, ev.Tick): on_silence,
-    (State.LISTENING, ev.Key): on_key,
-    (State.LISTENING, ev.PutOnHold): on_hold,
-    (State.LISTENING, ev.Close): close,
-    (State.HEARING, ev.VoiceStopped): on_pause,
-    (State.HEARING, ev.WordsHeard): on_words_hearing,
-    (State.HEARING, ev.Tick): on_voice_limit,
-    (State.HEARING, ev.Key): on_key,
-    (State.HEARING, ev.PutOnHold): on_hold,
-    (State.HEARING, ev.Close): close,
-    (State.DECIDING, ev.VoiceStarted): on_voice_again,
-    (State.DECIDING, ev.TurnMayEnd): on_may_end,
-    (State.DECIDING, ev.WordsHeard): on_words_deciding,
-    (State.DECIDING, ev.Tick): on_endpoint,
-    (State.DECIDING, ev.Key): on_key,
-    (State.DECIDING, ev.PutOnHold): on_hold,
-    (State.DECIDING, ev.Close): close,
-    (State.THINKING, ev.VoiceStarted): on_voice_thinking,
-    (State.THINKING, ev.ReplyAudio): on_audio,
-    (State.THINKING, ev.ReplyDone): on_done,
-    (State.THINKING, ev.ReplyFailed): on_failed,
-    (State.THINKING, ev.ToolStarted): on_tool,
-    (State.THINKING, ev.Tick): on_thinking_late,
-    (State.THINKING, ev.Key): on_key,
-    (State.THINKING, ev.PutOnHold): on_hold,
-    (State.THINKING, ev.Close): close,
-    (State.SPEAKING, ev.VoiceStarted): on_voice_speaking,
-    (State.SPEAKING, ev.VoiceStopped): on_stop_speaking,
-    (State.SPEAKING, ev.Speech): on_speech,
-    (State.SPEAKING, ev.WordsHeard): on_words_speaking,
-    (State.SPEAKING, ev.ReplyDone): on_done,
-    (State.SPEAKING, ev.ReplyFailed): on_failed,
-    (State.SPEAKING, ev.ToolStarted): on_tool,
-    (State.SPEAKING, ev.Playing): on_playing,
-    (State.SPEAKING, ev.Drained): on_drained,
-    (State.SPEAKING, ev.Tick): on_speaking_late,
-    (State.SPEAKING, ev.Key): on_key,
-    (State.SPEAKING, ev.PutOnHold): on_hold,
-    (State.SPEAKING, ev.Close): close,
-    (State.YIELDING, ev.VoiceStarted): on_voice_yielding,
-    (State.YIELDING, ev.VoiceStopped): on_stop_yielding,
-    (State.YIELDING, ev.Speech): on_speech,
-    (State.YIELDING, ev.WordsHeard): on_words_yielding,
-    (State.YIELDING, ev.ReplyAudio): on_audio,
-    (State.YIELDING, ev.ReplyDone): on_done,
-    (State.YIELDING, ev.ReplyFailed): on_failed,
-    (State.YIELDING, ev.ToolStarted): on_tool,
-    (State.YIELDING, ev.Tick): on_no_evidence,
-    (State.YIELDING, ev.Key): on_key,
-    (State.YIELDING, ev.PutOnHold): on_hold,
-    (State.YIELDING, ev.Close): close,
-    (State.AWAY, ev.TakenBack): on_back,
-    (State.AWAY, ev.Tick): wait_away,
-    (State.AWAY, ev.Close): on_close_away,
-    (State.CLOSING, ev.Playing): on_playing,
-    (State.CLOSING, ev.Drained): on_closed,
-    (State.CLOSING, ev.Tick): on_closed,
+    (State.LISTENING, ev.Answered): _on_answered,
+    (State.LISTENING, ev.VoiceStarted): _hear,
+    (State.LISTENING, ev.Tick): _on_silence,
+    (State.LISTENING, ev.Key): _on_key,
+    (State.LISTENING, ev.PutOnHold): _on_hold,
+    (State.LISTENING, ev.Close): _close,
+    (State.HEARING, ev.VoiceStopped): _on_pause,
+    (State.HEARING, ev.WordsHeard): _on_words_hearing,
+    (State.HEARING, ev.Tick): _on_voice_limit,
+    (State.HEARING, ev.Key): _on_key,
+    (State.HEARING, ev.PutOnHold): _on_hold,
+    (State.HEARING, ev.Close): _close,
+    (State.DECIDING, ev.VoiceStarted): _on_voice_again,
+    (State.DECIDING, ev.TurnMayEnd): _on_may_end,
+    (State.DECIDING, ev.WordsHeard): _on_words_deciding,
+    (State.DECIDING, ev.Tick): _on_endpoint,
+    (State.DECIDING, ev.Key): _on_key,
+    (State.DECIDING, ev.PutOnHold): _on_hold,
+    (State.DECIDING, ev.Close): _close,
+    (State.THINKING, ev.VoiceStarted): _on_voice_thinking,
+    (State.THINKING, ev.ReplyAudio): _on_audio,
+    (State.THINKING, ev.ReplyDone): _on_done,
+    (State.THINKING, ev.ReplyFailed): _on_failed,
+    (State.THINKING, ev.ToolStarted): _on_tool,
+    (State.THINKING, ev.Tick): _on_thinking_late,
+    (State.THINKING, ev.Key): _on_key,
+    (State.THINKING, ev.PutOnHold): _on_hold,
+    (State.THINKING, ev.Close): _close,
+    (State.SPEAKING, ev.VoiceStarted): _on_voice_speaking,
+    (State.SPEAKING, ev.VoiceStopped): _on_stop_speaking,
+    (State.SPEAKING, ev.Speech): _on_speech,
+    (State.SPEAKING, ev.WordsHeard): _on_words_speaking,
+    (State.SPEAKING, ev.ReplyDone): _on_done,
+    (State.SPEAKING, ev.ReplyFailed): _on_failed,
+    (State.SPEAKING, ev.ToolStarted): _on_tool,
+    (State.SPEAKING, ev.Playing): _on_playing,
+    (State.SPEAKING, ev.Drained): _on_drained,
+    (State.SPEAKING, ev.Tick): _on_speaking_late,
+    (State.SPEAKING, ev.Key): _on_key,
+    (State.SPEAKING, ev.PutOnHold): _on_hold,
+    (State.SPEAKING, ev.Close): _close,
+    (State.YIELDING, ev.VoiceStarted): _on_voice_yielding,
+    (State.YIELDING, ev.VoiceStopped): _on_stop_yielding,
+    (State.YIELDING, ev.Speech): _on_speech,
+    (State.YIELDING, ev.WordsHeard): _on_words_yielding,
+    (State.YIELDING, ev.ReplyAudio): _on_audio,
+    (State.YIELDING, ev.ReplyDone): _on_done,
+    (State.YIELDING, ev.ReplyFailed): _on_failed,
+    (State.YIELDING, ev.ToolStarted): _on_tool,
+    (State.YIELDING, ev.Tick): _on_no_evidence,
+    (State.YIELDING, ev.Key): _on_key,
+    (State.YIELDING, ev.PutOnHold): _on_hold,
+    (State.YIELDING, ev.Close): _close,
+    (State.AWAY, ev.TakenBack): _on_back,
+    (State.AWAY, ev.Tick): _wait_away,
+    (State.AWAY, ev.Close): _on_close_away,
+    (State.CLOSING, ev.Playing): _on_playing,
+    (State.CLOSING, ev.Drained): _on_closed,
+    (State.CLOSING, ev.Tick): _on_closed,
 }

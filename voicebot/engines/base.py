@@ -61,6 +61,11 @@ Voice = VoiceStarted | VoiceStopped
 class VadSession(Protocol):
     """One call's ears. Synchronous: well under a millisecond per frame, no thread hop (measured, see bench)."""
 
+    @property
+    def speech(self) -> bool:
+        """Whether what was judged last is speech: no hang-over, no back-dating."""
+        ...
+
     def push(self, pcm: bytes, at: int) -> Sequence[Voice]:
         """One 20 ms frame, 8 kHz int16 LE; `at` is its media-clock sample."""
         ...

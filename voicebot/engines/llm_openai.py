@@ -27,7 +27,18 @@ import orjson
 
 from voicebot import log
 from voicebot.core.conversation import Conversation, Message
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Silent, Text, ToolCall, ToolDone
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    LlmEvent,
+    Opening,
+    Pressed,
+    Returned,
+    Silent,
+    Text,
+    ToolCall,
+    ToolDone,
+)
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.prompting import open_expectation, opening, system_prompt
@@ -152,6 +163,8 @@ class OpenAiSession:
                 answer = self._greeting()
             case Silent(count):
                 answer = self._still_there(count)
+            case Returned():
+                answer = self._welcome_back()
             case ToolDone() if self._calls:
                 answer = self._next_call()
             case Heard() | Pressed() | ToolDone():
@@ -185,6 +198,10 @@ class OpenAiSession:
         yield Text(text)
         if over:
             yield ToolCall("silence", "hang_up", {})
+
+    async def _welcome_back(self) -> AsyncGenerator[LlmEvent, None]:
+        self._conversation.said(self._plan.sentences.welcome_back)
+        yield Text(self._plan.sentences.welcome_back)
 
     async def _next_call(self) -> AsyncGenerator[LlmEvent, None]:
         yield self._calls.popleft()
@@ -274,10 +291,10 @@ def _message(message: Message) -> dict[str, Any]:
             return {"role": message.role, "content": message.text}
 
 
-def _in_words(turn: Opening | Heard | Pressed | Silent) -> str:
+def _in_words(turn: Opening | Heard | Pressed | Silent | Returned) -> str:
     """The caller's turn as a message. Brackets are ours (see `core.prompting`)."""
     match turn:
-        case Opening() | Silent():
+        case Opening() | Silent() | Returned():
             return ""
         case Pressed(digits):
             return f"[The caller pressed {' '.join(digits)} on the keypad.]"

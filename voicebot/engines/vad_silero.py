@@ -107,6 +107,10 @@ class SileroSession:
         self._state: npt.NDArray[np.float32] | None = None  # None: the model is asleep
         self._open_frames = 0
 
+    @property
+    def speech(self) -> bool:
+        return self._onsets.speech
+
     def push(self, pcm: bytes, at: int) -> Sequence[Voice]:
         frame = pcm if len(pcm) == FRAME_BYTES else pcm.ljust(FRAME_BYTES, b"\0")[:FRAME_BYTES]
         if self._gate.open(frame) and self._first.is_speech(frame, RATE):

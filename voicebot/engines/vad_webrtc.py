@@ -48,6 +48,10 @@ class WebrtcSession:
         self._gate, self._model = EnergyGate(), webrtcvad.Vad(mode)
         self._onsets = Onsets(FRAME_SAMPLES, RATE, start_ms, stop_ms)
 
+    @property
+    def speech(self) -> bool:
+        return self._onsets.speech
+
     def push(self, pcm: bytes, at: int) -> Sequence[Voice]:
         frame = pcm if len(pcm) == FRAME_BYTES else pcm.ljust(FRAME_BYTES, b"\0")[:FRAME_BYTES]
         speech = self._gate.open(frame) and bool(self._model.is_speech(frame, RATE))

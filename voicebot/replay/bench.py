@@ -104,7 +104,7 @@ def _ledger(frames: Sequence[bytes]) -> Callable[[int], object]:
     def step(index: int) -> None:
         ledger.queue(1, frames[index])
         for chunk in ledger.due(index * 20):
-            ledger.acknowledge(chunk.epoch, chunk.sample)
+            ledger.acknowledge(chunk.epoch, chunk.sample, index * 20)
 
     return step
 

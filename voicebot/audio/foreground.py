@@ -1,0 +1,85 @@
+"""Which voice on a line is the caller's: not the television behind them, not our own coming back.
+
+A voice detector says what is speech; this says whose. The caller's level is learnt from what they say while the bot
+is silent; what is far below it is background. Over the bot the bar is higher than while it listens: to be deaf to a
+murmur costs little there, to fall silent for a television costs the sentence. Frames that an echo guard knows for our
+own never count.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES, RATE
+from voicebot.audio.levels import rms_dbfs
+from voicebot.audio.voice import Offset, Onset
+
+NEEDED_FRAMES = 3
+"""Frames of the caller's voice, of the last `RECENT_FRAMES`, that make an onset."""
+RECENT_FRAMES = 6
+LOST_MS = 300
+"""Without a frame of it for so long the caller's voice has ended, though others go on."""
+BELOW_LISTENING_DB, BELOW_OVER_BOT_DB = 24.0, 15.0
+"""So far below the caller's own level is background."""
+LEAST_OVER_BOT_DBFS = -46.0
+"""The bar over the bot while the caller's level is not known."""
+KNOWN_FRAMES = 25
+"""Frames of speech from which the caller's level is known."""
+RISE, FALL = 0.1, 0.01
+"""How fast the level follows: near the upper end of what speech does."""
+
+
+class Foreground:
+    """One call; fed every 20 ms frame in order, with what the voice detector and the echo guard say of it."""
+
+    def __init__(self) -> None:
+        self.caller_dbfs: float | None = None
+        """Level of the caller's speech; None until they have spoken for half a second."""
+        self.speech_ms = 0
+        """Of the current voice: frames that were the caller's speech; 0 between voices."""
+        self._level_dbfs = -60.0
+        self._taught = 0
+        self._voice = False
+        self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT_FRAMES)
+        self._last_end = 0
+
+    def bar_dbfs(self, over_bot: bool) -> float:
+        """Level below which a frame is background."""
+        if self.caller_dbfs is None:
+            return LEAST_OVER_BOT_DBFS if over_bot else -200.0
+        return self.caller_dbfs - (BELOW_OVER_BOT_DB if over_bot else BELOW_LISTENING_DB)
+
+    def push(self, pcm: bytes, at: int, speech: bool, active: bool, over_bot: bool, own: bool) -> Onset | Offset | None:
+        """One frame, int16 LE at 8 kHz, that starts at media-clock sample `at`. `speech`: the detector's judgement of
+        it; `active`: whether the detector takes it for part of an utterance; `own`: it is the bot's echo."""
+        level_dbfs = rms_dbfs(pcm)
+        mine = speech and not own and level_dbfs >= self.bar_dbfs(over_bot)
+        if mine and not over_bot:
+            self._learn(level_dbfs)
+        self._recent.append((at, mine))
+        if mine:
+            self._last_end = at + FRAME_SAMPLES
+        return self._going_on(at, mine, active) if self._voice else self._beginning(active)
+
+    def _learn(self, level_dbfs: float) -> None:
+        self._level_dbfs += (RISE if level_dbfs > self._level_dbfs else FALL) * (level_dbfs - self._level_dbfs)
+        self._taught += 1
+        if self._taught >= KNOWN_FRAMES:
+            self.caller_dbfs = self._level_dbfs
+
+    def _beginning(self, active: bool) -> Onset | None:
+        starts = [at for at, mine in self._recent if mine]
+        if not active or len(starts) < NEEDED_FRAMES:
+            return None
+        self._voice, self.speech_ms = True, len(starts) * FRAME_MS
+        return Onset(starts[0])
+
+    def _going_on(self, at: int, mine: bool, active: bool) -> Offset | None:
+        if mine:
+            self.speech_ms += FRAME_MS
+        lost = at + FRAME_SAMPLES - self._last_end >= LOST_MS * RATE // 1000
+        if active and not lost:
+            return None
+        self._voice, self.speech_ms = False, 0
+        self._recent.clear()
+        return Offset(self._last_end)

@@ -1,0 +1,110 @@
+"""What the bot says, on its way from the queue to the caller's ear: ledger, pacing, the line, the recording.
+
+Everything that is told onward (`on_heard`, `on_drained`) is told once, when it is true of the caller's ear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from voicebot.call.recorder import Recorder
+from voicebot.carriers.base import RATE, Line
+from voicebot.core.playout import HeardAudio, Ledger
+from voicebot.engines.base import SpokenWord
+
+QUEUED_MS = 10_000
+"""Unheard audio a reply may be ahead of the caller's ear; then it waits."""
+
+
+class Playback:
+    """One call's. `on_heard(audio, end)` is called with every stretch of audio that was heard and the media-clock
+    sample at which it ended, `on_drained` when all that was queued has been. `PeerError` from what sends."""
+
+    def __init__(
+        self,
+        line: Line,
+        recorder: Recorder,
+        now_s: Callable[[], float],
+        on_heard: Callable[[HeardAudio, int], None],
+        on_drained: Callable[[], None],
+    ) -> None:
+        self.ledger = Ledger()
+        self._line, self._recorder, self._now_s = line, recorder, now_s
+        self._on_heard, self._on_drained = on_heard, on_drained
+        self._drained = True
+        self._heard_some = asyncio.Event()
+
+    @property
+    def audible(self) -> bool:
+        """Whether the far end has audio of ours to play just now."""
+        return self.ledger.sent > self.ledger.heard
+
+    # --- the way out
+
+    def queue(self, turn: int, pcm: bytes, words: Iterable[SpokenWord], interruptible: bool) -> None:
+        """Audio of `turn`, 8 kHz int16 LE, and the words that start in it."""
+        self.ledger.queue(turn, pcm, ((w.at, w.text) for w in words), interruptible)
+        if pcm:
+            self._drained = False
+
+    def pump(self) -> None:
+        """Keep the far end about 200 ms ahead."""
+        for chunk in self.ledger.due(self._now_s() * 1000):
+            self._line.send(chunk.pcm, chunk.epoch, chunk.sample)
+
+    async def room(self) -> None:
+        """Wait until the caller has heard enough of what is queued."""
+        while self.ledger.unheard_ms() > QUEUED_MS:
+            self._heard_some.clear()
+            await self._heard_some.wait()
+
+    # --- the way back
+
+    def acknowledge(self, epoch: int, sample: int) -> None:
+        """The carrier says that audio was played."""
+        self._heard(self.ledger.acknowledge(epoch, sample, self._now_s() * 1000))
+        self.check_drained()
+        self.pump()
+
+    def beat(self) -> None:
+        """Now and then: marks that are lost, audio that is due."""
+        self._heard(self.ledger.overdue(self._now_s() * 1000))
+        self.check_drained()
+        self.pump()
+
+    def _heard(self, heard: HeardAudio) -> None:
+        if heard.pcm:
+            self._heard_some.set()
+            end = self._line.clock_ms() * RATE // 1000
+            self._recorder.bot(heard.pcm, end)
+            self._on_heard(heard, end)
+
+    def check_drained(self) -> None:
+        """Say so when all that was queued has been heard."""
+        if self.ledger.empty and not self.ledger.held and not self._drained:
+            self._drained = True
+            self._on_drained()
+
+    # --- interruption
+
+    def hold(self) -> None:
+        """Silence now; the rest is kept."""
+        self._heard(self.ledger.settle(self._now_s() * 1000))
+        if self.ledger.hold():
+            self._line.clear()
+
+    def resume(self) -> None:
+        """Go on from the exact sample heard last."""
+        self.ledger.resume()
+        self.pump()
+        self.check_drained()
+
+    def drop(self) -> None:
+        """Silence now; the rest is never said."""
+        if not self.ledger.held:
+            self._heard(self.ledger.settle(self._now_s() * 1000))
+            if self.audible:
+                self._line.clear()
+        self.ledger.drop()
+        self._drained = True

@@ -33,7 +33,7 @@ def test_every_event_comes_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{", b'{"ms": 1}', b'{"ms": 1, "event": "Nonsense"}', b'{"event": "Tick"}', b"[]"]
+    "line", [b"", b"{", b'{"at": 1}', b'{"at": 1, "event": "Nonsense"}', b'{"event": "Tick"}', b"[]"]
 )
 def test_a_line_that_is_none_is_skipped(line: bytes) -> None:
     assert [(ev.Tick(), 7)] == list(decode([line, encode(ev.Tick(), 7)]))

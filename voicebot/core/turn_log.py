@@ -1,7 +1,7 @@
 """The turn machine's own log: every event it was fed, and when. The same events give the same actions, so a call's
 turns can be gone through again, step by step, long after the call.
 
-    {"ms": 1840, "event": "VoiceStarted", "may_interrupt": true}
+    {"at": 1840, "event": "VoiceStarted", "may_interrupt": true}
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _READ: dict[str, Any] = {
 def encode(event: Event, now_ms: int) -> bytes:
     """One line, newline included."""
     given = {field.name: getattr(event, field.name) for field in fields(event)}
-    return orjson.dumps({"ms": now_ms, "event": type(event).__name__, **given}) + b"\n"
+    return orjson.dumps({"at": now_ms, "event": type(event).__name__, **given}) + b"\n"
 
 
 def decode(lines: Iterable[bytes]) -> Iterator[tuple[Event, int]]:
-    """(event, ms) of each line; a line that is none (a crash in its middle) is skipped."""
+    """(event, milliseconds) of each line; a line that is none (a crash in its middle) is skipped."""
     for line in lines:
         try:
             data = orjson.loads(line)
-            now_ms, kind = int(data.pop("ms")), _KINDS[data.pop("event")]
+            now_ms, kind = int(data.pop("at")), _KINDS[data.pop("event")]
             yield kind(**{name: _READ.get(name, _same)(value) for name, value in data.items()}), now_ms
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             continue

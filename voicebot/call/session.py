@@ -25,7 +25,7 @@ from voicebot.call.prompts import PromptCache
 from voicebot.call.recorder import Recorder
 from voicebot.call.tools import Toolbox
 from voicebot.call.turn_input import MASK, caller_turn, logged, record_of
-from voicebot.carriers.base import RATE, Audio, Digit, HungUp, Line, LineEvent, Malformed, Played
+from voicebot.carriers.base import RATE, Audio, Digit, Hold, HungUp, Line, LineEvent, Malformed, Played
 from voicebot.core import events as ev
 from voicebot.core import manners
 from voicebot.core.barge_in import Interruptions, evidence, interruptions, over_bot, retimed
@@ -179,6 +179,9 @@ class Session:
                 self._sending(partial(self._playback.acknowledge, epoch, sample))
             case Digit(digit):
                 self._on_digit(digit)
+            case Hold(on):
+                self._note("held" if on else "taken_back")
+                self._feed(ev.PutOnHold() if on else ev.TakenBack())
             case Malformed(reason):
                 self.malformed[reason] += 1
                 if self.malformed[reason] == 1:

@@ -57,9 +57,7 @@ def record_of(turn: CallerTurn, start: StartReply, secret: bool, now_ms: int) ->
             return Record(now_ms, "turn", {"turn": start.turn, **fields})
         case Silent(count):
             return Record(now_ms, "silence", {"count": count})
-        case Returned():
-            return Record(now_ms, "note", {"text": "back from hold"})
-        case Opening() | ToolDone():
+        case Opening() | Returned() | ToolDone():
             return None
         case _:
             assert_never(turn)

@@ -19,6 +19,7 @@ __all__ = [
     "Audio",
     "CallInfo",
     "Digit",
+    "Hold",
     "HungUp",
     "Line",
     "LineEvent",
@@ -55,6 +56,13 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """The far end put us on hold, or took us back; what comes in meanwhile is music at best."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """One bad message: counted, ignored, never an exception."""
 
@@ -68,7 +76,7 @@ class HungUp:
     reason: str
 
 
-LineEvent = Audio | Digit | Played | Malformed | HungUp
+LineEvent = Audio | Digit | Played | Hold | Malformed | HungUp
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ KINDS: dict[str, str] = {
     "said": "turn, text (generated), heard (what was played), complete",
     "hold": "playout stopped for a voice",
     "resume": "it was no interruption",
+    "held": "the caller put us on hold",
+    "taken_back": "the caller is back from hold",
     "fixed": "sentence (its name), text",
     "tool": "name, ok, seconds, args, result",
     "transfer": "to, ok",

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from voicebot.call.session import Parts, Session
+from voicebot.call.parts import Parts
+from voicebot.call.session import Session
 from voicebot.carriers.base import FRAME_BYTES, RATE, CallInfo
 from voicebot.carriers.wavline import WavLine
 from voicebot.core.dialogue import CallerTurn, LlmEvent, Text, ToolCall, ToolDone
@@ -143,6 +144,7 @@ class ScriptedAgent:
     expectation: Expectation = ANYTHING
     turns: list[CallerTurn] = field(default_factory=list)
     heard: list[tuple[str, bool]] = field(default_factory=list)
+    prepared: list[CallerTurn] = field(default_factory=list)
 
     async def reply(self, turn: CallerTurn) -> AsyncIterator[LlmEvent]:
         self.turns.append(turn)
@@ -151,6 +153,9 @@ class ScriptedAgent:
                 await asyncio.sleep(event)
             else:
                 yield event
+
+    async def prepare(self, turn: CallerTurn) -> None:
+        self.prepared.append(turn)
 
     def committed(self, text: str, complete: bool) -> None:
         self.heard.append((text, complete))

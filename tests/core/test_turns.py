@@ -63,6 +63,39 @@ class TestAStory:
 
         assert [3000 + machine.timing.quick_ms, 3000 + machine.timing.pause_ms] == deadlines
 
+    def test_what_looks_complete_is_prepared_while_the_pause_goes_on(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.WordsHeard("a large latte", final=False), 2900)
+
+        assert [ev.FinishEar()] == machine.feed(ev.VoiceStopped(3000), 3200)
+        assert [ev.Prepare("a large latte")] == machine.feed(ev.WordsHeard("a large latte", final=True), 3260)
+        assert State.DECIDING is machine.state
+        assert 3000 + machine.timing.quick_ms == machine.deadline()
+        assert ev.StartReply(2, ev.Input.SPOKEN, "a large latte") in machine.feed(ev.Tick(), machine.deadline())
+
+    def test_a_caller_who_goes_on_costs_what_was_prepared_and_no_word(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.WordsHeard("a large latte", final=False), 2900)
+        machine.feed(ev.VoiceStopped(3000), 3200)
+        machine.feed(ev.WordsHeard("a large latte", final=True), 3260)
+
+        assert ev.DropPrepared() in machine.feed(ev.VoiceStarted(), 3300)
+        machine.feed(ev.VoiceStopped(3900), 4100)
+        machine.feed(ev.Tick(), machine.deadline())
+        actions = machine.feed(ev.WordsHeard("with milk", final=True), 4700)
+        assert ev.StartReply(2, ev.Input.SPOKEN, "a large latte with milk") in actions
+
+    def test_somebody_else_may_say_how_long_the_pause_must_be(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.VoiceStopped(3000), 3200)
+
+        machine.feed(ev.TurnMayEnd(1234), 3210)
+
+        assert 4234 == machine.deadline()
+
     def test_the_turn_starts_when_the_final_words_are_in(self) -> None:
         machine = opened()
         machine.feed(ev.VoiceStarted(), 2500)
@@ -166,6 +199,50 @@ class TestInterruption:
         assert ev.DropPlayout() in machine.feed(ev.Speech(machine.timing.insist_ms), 5500)
         assert State.HEARING is machine.state
 
+    def test_a_string_of_listening_sounds_may_be_twice_as_long(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(), 5000)
+        machine.feed(ev.WordsHeard("yeah okay", final=False, real=False, go_on=True), 5300)
+
+        assert [] == machine.feed(ev.Speech(machine.timing.insist_ms), 5500)
+        assert ev.DropPlayout() in machine.feed(ev.Speech(2 * machine.timing.insist_ms), 6000)
+
+    def test_a_voice_without_evidence_holds_the_bot_for_a_moment_only(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(), 5000)
+
+        assert [ev.ResumePlayout()] == machine.feed(ev.Tick(), 5000 + machine.timing.hold_ms)
+        assert ev.DropPlayout() in machine.feed(ev.WordsHeard("no wait", final=False, real=True), 7000)
+
+    def test_a_cough_while_the_bot_thinks_costs_no_answer(self) -> None:
+        machine = opened()
+        machine.feed(ev.Key("1", complete=True), 3000)
+
+        assert [ev.HoldPlayout(), ev.OpenEar()] == machine.feed(ev.VoiceStarted(), 3100)
+        machine.feed(ev.ReplyAudio(2), 3150)
+        machine.feed(ev.VoiceStopped(3250), 3450)
+        actions = machine.feed(ev.WordsHeard("", final=True, real=False), 3500)
+
+        assert [ev.CloseEar(), ev.ResumePlayout()] == actions
+        assert State.SPEAKING is machine.state
+
+    def test_strict_turns_are_not_interrupted_but_by_keys(self) -> None:
+        machine = speaking()
+        machine.feed(ev.Retime(Timing(barge_in=BargeIn.STRICT)), 4900)
+
+        assert [] == machine.feed(ev.VoiceStarted(), 5000)
+        assert [] == machine.feed(ev.Speech(3000), 8000)
+        assert ev.DropPlayout() in machine.feed(ev.Key("1", complete=True), 8100)
+
+    def test_with_keywords_the_bot_speaks_on_until_it_hears_one(self) -> None:
+        machine = speaking()
+        machine.feed(ev.Retime(Timing(barge_in=BargeIn.KEYWORDS)), 4900)
+
+        assert [ev.OpenEar()] == machine.feed(ev.VoiceStarted(), 5000)
+        assert [] == machine.feed(ev.WordsHeard("what was", final=False, real=False), 5300)
+        assert State.SPEAKING is machine.state
+        assert ev.DropPlayout() in machine.feed(ev.WordsHeard("what was please stop", final=False, real=True), 5600)
+
     def test_a_notice_is_not_interrupted(self) -> None:
         machine = speaking()
 
@@ -195,6 +272,33 @@ class TestInterruption:
 
         assert machine.feed(ev.VoiceStarted(), 4500) == []
         assert [ev.CommitHeard(2, complete=True), ev.EndCall(EndReason.BOT_HANGUP)] == machine.feed(ev.Drained(), 6000)
+
+
+class TestHold:
+    def test_on_hold_the_bot_is_silent_and_asks_nobody_anything(self) -> None:
+        machine = speaking()
+
+        actions = machine.feed(ev.PutOnHold(), 5000)
+        assert [ev.CancelReply(2), ev.DropPlayout(), ev.CommitHeard(2, complete=False)] == actions
+        for _ in range(10):
+            assert [] == machine.feed(ev.Tick(), machine.deadline())
+            assert [] == machine.feed(ev.VoiceStarted(), machine.deadline() - 1)
+            machine.feed(ev.VoiceStopped(machine.deadline() - 1), machine.deadline() - 1)
+        assert State.AWAY is machine.state
+
+    def test_back_from_hold_the_conversation_goes_on(self) -> None:
+        machine = speaking()
+        machine.feed(ev.PutOnHold(), 5000)
+
+        assert [ev.StartReply(3, ev.Input.RETURN)] == machine.feed(ev.TakenBack(), 90_000)
+
+    def test_who_never_comes_back_is_gone(self) -> None:
+        machine = speaking()
+        machine.feed(ev.PutOnHold(), 5000)
+        while machine.state is State.AWAY:
+            actions = machine.feed(ev.Tick(), machine.deadline())
+
+        assert [ev.EndCall(EndReason.CALLER_HANGUP)] == actions
 
 
 class TestTrouble:
@@ -262,6 +366,7 @@ class World:
     notice: bool = False
     open_turns: set[int] = field(default_factory=set)
     ended: int = 0
+    prepared: str | None = None
     seen: list[ev.Action] = field(default_factory=list)
     log: list[tuple[ev.Event, int]] = field(default_factory=list)
 
@@ -281,9 +386,20 @@ class World:
         assert not self.ended, "an action after the clean-up"
         self.seen.append(action)
         match action:
-            case ev.StartReply(turn):
+            case ev.StartReply(turn, input, text):
                 assert not self.open_turns, "a reply begins while another has not ended"
                 self.open_turns.add(turn)
+                if input is ev.Input.SPOKEN and self.prepared is not None:
+                    assert text == self.prepared, "another turn than was prepared"
+                    self.prepared = None
+                assert self.prepared is None, "what was prepared is neither used nor dropped"
+            case ev.Prepare(text):
+                assert text
+                assert self.prepared is None, "prepared twice"
+                self.prepared = text
+            case ev.DropPrepared():
+                assert self.prepared is not None, "nothing was prepared"
+                self.prepared = None
             case ev.CommitHeard(turn):
                 self.open_turns.remove(turn)  # KeyError: ended twice, or never begun
             case ev.CancelReply(turn):
@@ -303,6 +419,7 @@ class World:
             case ev.SayFixed():
                 self.audio_ms += 1500
             case ev.EndCall():
+                assert self.prepared is None
                 self.ended += 1
             case _:
                 pass

@@ -405,3 +405,37 @@ def test_the_shipped_dialplans_make_instructions() -> None:
         shipped = parse(file.read_text("utf-8"), str(file))
         text = system_prompt(shipped, "2026-11-23T09:30:00+00:00")
         assert all(f"## {name}\n" in text for name in shipped.nodes)
+
+
+# --- work that starts early --------------------------------------------------------------------------------------
+
+
+async def test_a_prepared_reply_is_used_and_asked_for_once(dial: Dial) -> None:
+    async with dial([says("Of ", "course.")]) as (session, server):
+        await session.prepare(heard("a table please"))
+        assert ("Of course.", []) == await answer(session, heard("a table please"))
+    assert 1 == len(server.requests)
+
+
+async def test_a_reply_that_is_still_being_prepared_streams_on(dial: Dial) -> None:
+    async with dial([says("Of ", Stall(0.2), "course.")]) as (session, server):
+        preparing = asyncio.ensure_future(session.prepare(heard("a table please")))
+        await server.asked.wait()
+        assert ("Of course.", []) == await answer(session, heard("a table please"))
+        await preparing
+    assert 1 == len(server.requests)
+
+
+async def test_when_the_caller_went_on_the_draft_is_dropped_and_leaves_no_trace(dial: Dial) -> None:
+    async with dial([says("Never ", Stall(5), "heard."), says("For two.")]) as (session, server):
+        preparing = asyncio.ensure_future(session.prepare(heard("a table")))
+        await server.asked.wait()
+        preparing.cancel()
+        assert ("For two.", []) == await answer(session, heard("a table for two"))
+    assert [("user", "a table for two")] == sent(server)
+
+
+async def test_a_draft_that_failed_is_asked_for_again(dial: Dial) -> None:
+    async with dial([refuses(401), says("Of course.")]) as (session, _):
+        await session.prepare(heard("a table"))
+        assert ("Of course.", []) == await answer(session, heard("a table"))

@@ -12,6 +12,7 @@ from voicebot.call.recorder import Recorder
 from voicebot.carriers.base import RATE, Line
 from voicebot.core.playout import HeardAudio, Ledger
 from voicebot.engines.base import SpokenWord
+from voicebot.errors import PeerError
 
 QUEUED_MS = 10_000
 """Unheard audio a reply may be ahead of the caller's ear; then it waits."""
@@ -19,7 +20,7 @@ QUEUED_MS = 10_000
 
 class Playback:
     """One call's. `on_heard(audio, end)` is called with every stretch of audio that was heard and the media-clock
-    sample at which it ended, `on_drained` when all that was queued has been. `PeerError` from what sends."""
+    sample at which it ended, `on_drained` when all that was queued has been, `on_lost` when the line takes no more."""
 
     def __init__(
         self,
@@ -28,10 +29,11 @@ class Playback:
         now_s: Callable[[], float],
         on_heard: Callable[[HeardAudio, int], None],
         on_drained: Callable[[], None],
+        on_lost: Callable[[PeerError], None],
     ) -> None:
         self.ledger = Ledger()
         self._line, self._recorder, self._now_s = line, recorder, now_s
-        self._on_heard, self._on_drained = on_heard, on_drained
+        self._on_heard, self._on_drained, self._on_lost = on_heard, on_drained, on_lost
         self._drained = True
         self._heard_some = asyncio.Event()
 
@@ -50,8 +52,11 @@ class Playback:
 
     def pump(self) -> None:
         """Keep the far end about 200 ms ahead."""
-        for chunk in self.ledger.due(self._now_s() * 1000):
-            self._line.send(chunk.pcm, chunk.epoch, chunk.sample)
+        try:
+            for chunk in self.ledger.due(self._now_s() * 1000):
+                self._line.send(chunk.pcm, chunk.epoch, chunk.sample)
+        except PeerError as error:
+            self._on_lost(error)
 
     async def room(self) -> None:
         """Wait until the caller has heard enough of what is queued."""

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from voicebot import __version__, log
+from voicebot.call.parts import Parts
 from voicebot.call.prompts import PromptCache
-from voicebot.call.session import Parts, Session
+from voicebot.call.session import Session
 from voicebot.call.tools import Toolbox
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.config import Settings

@@ -11,34 +11,30 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
 from voicebot import log
-from voicebot.call.cascade import Cascade, Ending, Mouth
 from voicebot.call.ear import Ear
 from voicebot.call.leaving import leave
+from voicebot.call.parts import Parts
 from voicebot.call.playback import Playback
-from voicebot.call.prompts import PromptCache
 from voicebot.call.recorder import Recorder
-from voicebot.call.tools import Toolbox
+from voicebot.call.replies import Replies
 from voicebot.call.turn_input import MASK, caller_turn, logged, record_of
 from voicebot.carriers.base import RATE, Audio, Digit, Hold, HungUp, Line, LineEvent, Malformed, Played
 from voicebot.core import events as ev
 from voicebot.core import manners
 from voicebot.core.barge_in import Interruptions, evidence, interruptions, over_bot, retimed
-from voicebot.core.dialogue import CallerTurn, ToolCall, ToolDone
+from voicebot.core.dialogue import CallerTurn
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.endpoint import settled
 from voicebot.core.events import State, Timing
-from voicebot.core.expect import Expectation
 from voicebot.core.playout import HeardAudio
 from voicebot.core.timeline import EndReason, Record
 from voicebot.core.turns import TurnMachine
 from voicebot.core.words import Words
-from voicebot.engines.base import Asr, LlmSession, SpokenWord, Tts, Vad, VoiceStarted, VoiceStopped
+from voicebot.engines.base import VoiceStarted, VoiceStopped
 from voicebot.errors import PeerError
 
 BEAT_S = 0.04
@@ -48,18 +44,6 @@ MEDIA_LOST_S = 15.0
 CLOSE_S = 5.0
 """The line has this long to end after a hang-up."""
 _log = log.get("call")
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a call is made of: warm engines, shared by all calls, and an agent of its own."""
-
-    vad: Vad
-    asr: Asr
-    voice: Tts
-    agent: LlmSession
-    prompts: PromptCache
-    toolbox: Toolbox
 
 
 class Session:
@@ -78,17 +62,13 @@ class Session:
         self.reason: EndReason | None = None
         self.turns = 0
         self.malformed: Counter[str] = Counter()
-        self.machine = TurnMachine(Timing(silence_ms=dialplan.limits.silence_s * 1000))
+        self.machine = TurnMachine(Timing(silence_ms=dialplan.limits.silence_s * 1000, eager=dialplan.turns.eager))
         self._recorder = Recorder(folder, record, watch)
         self._manners = manners.of(dialplan.language)
         self._interruptions: Interruptions
-        self._cascade = Cascade(parts.agent, parts.voice, parts.prompts, self._run_tool)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._words = Words("", final=True)
-        self._said: dict[int, str] = {}
-        self._ending: Ending | None = None
-        self._reply: asyncio.Task[None] | None = None
         self._beats = 0
         self._finished_s = 0.0
         self._last_audio_s = 0.0
@@ -96,7 +76,6 @@ class Session:
         self._closed = False
         self._voice_end_ms = 0
         self._keys = 0
-        self._spoke = 0  # the last turn that had audio
 
     # --- life
 
@@ -104,7 +83,9 @@ class Session:
         """Until the line is gone. Whatever happens, the record is closed and a reason given."""
         self._loop = asyncio.get_running_loop()
         self._last_audio_s = self._started_s = self._loop.time()
-        self._playback = Playback(self.line, self._recorder, self._loop.time, self._heard, self._on_drained)
+        self._playback = Playback(
+            self.line, self._recorder, self._loop.time, self._heard, self._on_drained, self._on_lost
+        )
         try:
             await self._live()
         except TimeoutError:
@@ -134,9 +115,10 @@ class Session:
 
     async def _live(self) -> None:
         async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
+            self._replies = Replies(self._parts, self._playback, self._group, self._note, self._feed, self._expect)
             self._ear = Ear(self._parts.vad, self._parts.asr, self._group, self._on_words)
             self._loop.call_later(BEAT_S, self._beat)
-            self._expect(self._parts.agent.expectation)
+            self._expect()
             self._feed(ev.Answered())
             async with aclosing(self.line.events()) as events:
                 async for event in events:
@@ -153,7 +135,7 @@ class Session:
         self._loop.call_later(BEAT_S, self._beat)
         self._beats += 1
         now_s = self._loop.time()
-        self._sending(self._playback.beat)
+        self._playback.beat()
         self._tick()
         if self._beats % FLUSH_BEATS == 0:
             self._recorder.flush(self._clock() * RATE // 1000)
@@ -176,7 +158,7 @@ class Session:
             case Audio():
                 self._on_audio(event)
             case Played(epoch, sample):
-                self._sending(partial(self._playback.acknowledge, epoch, sample))
+                self._playback.acknowledge(epoch, sample)
             case Digit(digit):
                 self._on_digit(digit)
             case Hold(on):
@@ -237,15 +219,9 @@ class Session:
     def _on_drained(self) -> None:
         self._feed(ev.Drained())
 
-    def _sending(self, work: Callable[[], None]) -> None:
-        """Whatever may send. A line that cannot take it is a lost one."""
-        if self._closed:
-            return
-        try:
-            work()
-        except PeerError as error:
-            _log.warning("send_failed", call_id=self.line.info.call_id, error=str(error))
-            self._feed(ev.Gone(EndReason.MEDIA_LOST))
+    def _on_lost(self, error: PeerError) -> None:
+        _log.warning("send_failed", call_id=self.line.info.call_id, error=str(error))
+        self._feed(ev.Gone(EndReason.MEDIA_LOST))
 
     def _tick(self) -> None:
         if self._clock() >= self.machine.deadline():
@@ -274,14 +250,18 @@ class Session:
         match action:
             case ev.StartReply():
                 self._start_reply(action)
+            case ev.Prepare(text):
+                self._prepare(text)
+            case ev.DropPrepared():
+                self._replies.drop_prepared()
             case ev.CancelReply():
-                self._stop_reply()
+                self._replies.stop()
             case ev.HoldPlayout():
                 self._note("hold")
                 self._playback.hold()
             case ev.ResumePlayout():
                 self._note("resume")
-                self._sending(self._playback.resume)
+                self._playback.resume()
             case ev.DropPlayout():
                 self._playback.drop()
             case ev.OpenEar():
@@ -294,101 +274,43 @@ class Session:
             case ev.CloseEar():
                 self._ear.close()
             case ev.SayFixed(sentence):
-                self._say_fixed(sentence)
+                self._replies.say_fixed(sentence, self.dialplan.sentences.named(sentence))
             case ev.CommitHeard(turn, complete):
-                self._commit(turn, complete)
+                self._replies.commit(turn, complete)
             case ev.EndCall(reason):
                 self._end(reason)
             case _:
                 assert_never(action)
 
     def _start_reply(self, start: ev.StartReply) -> None:
-        self._said[start.turn] = ""
-        self._ending = None
         self._keys = 0
         if start.input in (ev.Input.SPOKEN, ev.Input.KEYED):
             self.turns += 1
-        onset_ms = self._ear.onset * 1000 // RATE
-        turn = caller_turn(start, self._words, onset_ms, self._voice_end_ms)
+        turn = self._turn(start)
         secret = start.input is not ev.Input.OPENING and self._parts.agent.expectation.secret
         if (noted := record_of(turn, start, secret, self._clock())) is not None:
             self._recorder.note(noted)
-        self._note("reply_started", turn=start.turn)
-        self._reply = self._group.create_task(self._answer(start.turn, turn))
+        self._replies.start(start.turn, turn)
 
-    async def _answer(self, turn: int, input: CallerTurn) -> None:
-        try:
-            ending = await self._cascade.reply(
-                input, Mouth(partial(self._say, turn), partial(self._play, turn), self._playback.room)
-            )
-        except PeerError as error:
-            _log.warning("reply_failed", call_id=self.line.info.call_id, error=str(error))
-            self._note("engine", stage="reply", name="cascade", fault=str(error))
-            self._feed(ev.ReplyFailed(turn, "reply"))
-            return
-        self._expect(self._parts.agent.expectation)
-        self._ending = ending
-        reason = None if ending is None else EndReason.TRANSFER if ending.transfer_to else EndReason.BOT_HANGUP
-        self._feed(ev.ReplyDone(turn, reason))
-        self._playback.check_drained()
-
-    def _expect(self, expectation: Expectation) -> None:
+    def _expect(self) -> None:
         """What comes next decides how long a pause may be, and what is an interruption."""
+        expectation = self._parts.agent.expectation
         self._interruptions = interruptions(self.dialplan.turns, self._manners, expectation)
         self._feed(ev.Retime(retimed(self.machine.timing, expectation)))
 
-    def _stop_reply(self) -> None:
-        if self._reply and not self._reply.done():
-            self._reply.cancel()
-        self._reply = None
+    def _prepare(self, text: str) -> None:
+        self._replies.prepare(self._turn(ev.StartReply(self.machine.turn + 1, ev.Input.SPOKEN, text)))
 
-    async def _run_tool(self, call: ToolCall) -> ToolDone:
-        acts = self._parts.toolbox.acts(call.name)
-        self._note("tool", name=call.name, args=dict(call.args), started=True)
-        if acts:
-            self._feed(ev.ToolStarted(self.machine.turn))
-        started = self._loop.time()
-        work = self._group.create_task(self._parts.toolbox.run(call))
-        done = await asyncio.shield(work) if acts else await work
-        seconds = round(self._loop.time() - started, 3)
-        self._note("tool", name=call.name, ok=done.ok, seconds=seconds, result=dict(done.result))
-        return done
-
-    def _say(self, turn: int, text: str) -> None:
-        if turn in self._said:
-            self._said[turn] += text
-
-    def _play(self, turn: int, pcm: bytes, words: tuple[SpokenWord, ...], interruptible: bool) -> None:
-        self._playback.queue(turn, pcm, words, interruptible)
-        if turn > self._spoke and pcm:
-            self._spoke = turn
-            self._note("reply_audio", turn=turn)
-            self._feed(ev.ReplyAudio(turn))
-        self._sending(self._playback.pump)
-
-    def _say_fixed(self, name: str) -> None:
-        text = self.dialplan.sentences.named(name)
-        prompt = self._parts.prompts.get(self._parts.voice.voice_id, text)
-        if prompt is None:
-            _log.error("fixed_sentence_missing", sentence=name)
-            self._feed(ev.Drained())
-            return
-        self._note("fixed", sentence=name, text=text)
-        self._play(0, prompt.pcm, prompt.words, True)
-
-    def _commit(self, turn: int, complete: bool) -> None:
-        ledger = self._playback.ledger
-        heard, said = ledger.heard_text(turn), self._said.pop(turn, "")
-        ledger.forget(turn)
-        self._parts.agent.committed(heard, complete)
-        self._note("said", turn=turn, text=said, heard=heard, complete=complete)
+    def _turn(self, start: ev.StartReply) -> CallerTurn:
+        return caller_turn(start, self._words, self._ear.onset * 1000 // RATE, self._voice_end_ms)
 
     def _end(self, reason: EndReason) -> None:
         self.reason = reason
-        self._stop_reply()
+        self._replies.stop()
         self._scope.reschedule(self._loop.time() + CLOSE_S)
         self._group.create_task(self._leave(reason))
 
     async def _leave(self, reason: EndReason) -> None:
-        destination = self._ending.transfer_to if self._ending and reason is EndReason.TRANSFER else ""
+        ending = self._replies.ending
+        destination = ending.transfer_to if ending and reason is EndReason.TRANSFER else ""
         self.reason = await leave(self.line, self.dialplan, reason, destination, self._note)

@@ -33,6 +33,12 @@ class Conversation:
         self._turn = 0
         """Index of the first message of the current reply."""
 
+    def copy(self) -> Conversation:
+        """Another one that begins with the same messages."""
+        other = Conversation()
+        other._messages, other._turn = list(self._messages), self._turn
+        return other
+
     def heard(self, text: str = "") -> None:
         """The caller's turn; empty for one without words (the opening, silence). What we say next answers it."""
         for call in self.waiting():

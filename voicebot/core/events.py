@@ -46,6 +46,8 @@ class Timing:
     """Silence after which a settled utterance is a turn."""
     pause_ms: int = 700
     """… and an unsettled one."""
+    eager: bool = True
+    """Where the turn looks complete, its words are closed and the reply prepared before the pause is over."""
     final_ms: int = 1500
     """Wait for the recogniser's final words; then the last partial counts."""
     cough_ms: int = 600
@@ -235,6 +237,19 @@ class StartReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """The caller may have finished with these words: what can begin for free may begin. Followed by `StartReply` with
+    the same words, or by `DropPrepared`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropPrepared:
+    """The caller went on."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelReply:
     turn: int
 
@@ -291,6 +306,6 @@ class EndCall:
 
 
 Action = (
-    StartReply | CancelReply | HoldPlayout | ResumePlayout | DropPlayout | OpenEar | FinishEar | CloseEar
-    | SayFixed | CommitHeard | EndCall
+    StartReply | Prepare | DropPrepared | CancelReply | HoldPlayout | ResumePlayout | DropPlayout | OpenEar | FinishEar
+    | CloseEar | SayFixed | CommitHeard | EndCall
 )  # fmt: skip

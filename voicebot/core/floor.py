@@ -25,7 +25,9 @@ class Floor:
         self.stopped_at = 0
         self.wait_ms: int | None = None  # how long the pause after this voice may be, where somebody said so
         self.ear = False
-        self.finishing = False
+        self.finishing = False  # the utterance is being closed: its final words are to come
+        self.final_in = False  # … or are there, and the pause is not over yet
+        self.prepared = False
         self.words: ev.WordsHeard | None = None
         self.carried = ""  # words of an utterance that was being closed when the caller went on
         self.digits = ""
@@ -69,14 +71,21 @@ class Floor:
         if self.ear and (only_if_none or not self.finishing):
             return []
         actions: list[Action] = [ev.CloseEar()] if self.ear else []
-        self.ear, self.finishing, self.words, self.voice_ms = True, False, None, 0
-        return [*actions, ev.OpenEar()]
+        self.ear, self.finishing, self.final_in, self.words, self.voice_ms = True, False, False, None, 0
+        return [*actions, *self.drop_prepared(), ev.OpenEar()]
 
     def close_ear(self) -> list[Action]:
-        was, self.ear, self.finishing, self.words, self.carried = self.ear, False, False, None, ""
-        return [ev.CloseEar()] if was else []
+        was, self.ear, self.finishing, self.final_in = self.ear, False, False, False
+        self.words, self.carried = None, ""
+        return [*([ev.CloseEar()] if was else []), *self.drop_prepared()]
+
+    def drop_prepared(self) -> list[Action]:
+        was, self.prepared = self.prepared, False
+        return [ev.DropPrepared()] if was else []
 
     def reply(self, input: ev.Input, text: str = "", count: int = 0) -> list[Action]:
+        if input is ev.Input.SPOKEN:
+            self.prepared = False  # it is for this turn
         actions = self.close_ear() + self.abandon_reply()
         self.turn += 1
         self.replying, self.reply_done, self.failed, self.tool = True, False, False, False
@@ -100,17 +109,26 @@ class Floor:
         self.go(State.ENDED)
         return [*actions, ev.EndCall(reason)]
 
-    def decide(self) -> None:
-        """Arm the end-of-turn deadline, counted from where the voice really stopped."""
+    def decide(self) -> list[Action]:
+        """Arm the end-of-turn deadline, counted from where the voice really stopped. What looks complete is closed
+        already."""
         settled = self.words is not None and bool(self.words.text) and self.words.settled
         wait = self.timing.quick_ms if settled else self.timing.pause_ms
         if self.wait_ms is not None:
             wait = self.wait_ms
         self.deadlines = {"endpoint": max(self.now, self.stopped_at + min(wait, MAX_WAIT_MS))}
+        if not settled or not self.timing.eager or self.finishing:
+            return []
+        self.finishing = True
+        return [ev.FinishEar()]
+
+    def said(self) -> str:
+        """All that the caller said in this turn so far."""
+        return " ".join(t for t in (self.carried, self.words.text if self.words else "") if t)
 
     def take_turn(self) -> list[Action]:
         """The caller's utterance is over and its words are in."""
-        text = " ".join(t for t in (self.carried, self.words.text if self.words else "") if t)
+        text = self.said()
         if text or self.voice_ms >= self.timing.cough_ms:
             return self.reply(ev.Input.SPOKEN, text)
         return self.close_ear() + self.listen()

@@ -101,15 +101,14 @@ def _hear(f: Floor, _: ev.VoiceStarted) -> list[Action]:
 def _on_pause(f: Floor, _: ev.VoiceStopped) -> list[Action]:
     f.go(State.DECIDING)
     f.wait_ms = None
-    f.decide()
-    return []
+    return f.decide()
 
 
 def _on_may_end(f: Floor, event: ev.TurnMayEnd) -> list[Action]:
-    if not f.digits and not f.finishing:
-        f.wait_ms = event.wait_ms
-        f.decide()
-    return []
+    if f.digits or "endpoint" not in f.deadlines:
+        return []
+    f.wait_ms = event.wait_ms
+    return f.decide()
 
 
 def _on_words_hearing(f: Floor, event: ev.WordsHeard) -> list[Action]:
@@ -137,24 +136,28 @@ def _on_voice_again(f: Floor, _: ev.VoiceStarted) -> list[Action]:
 
 
 def _on_words_deciding(f: Floor, event: ev.WordsHeard) -> list[Action]:
-    if f.digits:
+    if f.digits or f.final_in:
         return []
     f.words = event
-    if event.final:
+    pausing = "endpoint" in f.deadlines
+    if not event.final:
+        return f.decide() if pausing and not f.finishing else []
+    if not pausing:
         return f.take_turn()
-    if not f.finishing:
-        f.decide()
-    return []
+    f.final_in = True
+    f.prepared = bool(event.text)
+    return [*f.decide(), *([ev.Prepare(f.said())] if f.prepared else [])]
 
 
 def _on_endpoint(f: Floor, _: ev.Tick) -> list[Action]:
+    """The pause is over; or the keys, or the wait for the recogniser."""
     if f.digits:
         return f.reply(ev.Input.KEYED, f.digits)
-    if f.finishing:  # the recogniser did not answer in time
+    if f.final_in or "final" in f.deadlines:
         return f.take_turn()
-    f.finishing = True
+    late, f.finishing = f.finishing, True
     f.go(State.DECIDING, final=f.timing.final_ms)
-    return [ev.FinishEar()]
+    return [] if late else [ev.FinishEar()]
 
 
 def _on_voice_thinking(f: Floor, _: ev.VoiceStarted) -> list[Action]:

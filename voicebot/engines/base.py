@@ -125,6 +125,11 @@ class LlmSession(Protocol):
         """Closing the iterator early cancels the reply."""
         ...
 
+    async def prepare(self, turn: CallerTurn) -> None:
+        """`turn` is likely to come: begin what can begin without changing anything. Runs until the reply is generated,
+        or is cancelled when the caller goes on; a `reply` to the same words goes on from it. Never raises."""
+        ...
+
     def committed(self, text: str, complete: bool) -> None:
         """The caller heard `text` of the last reply; `complete` unless it was cut."""
         ...

@@ -45,6 +45,7 @@ from voicebot.core.prompting import open_expectation, opening, system_prompt
 from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
+from voicebot.engines.openai_draft import Draft
 from voicebot.engines.openai_stream import ChatStream, Deadlines, Delta, Finished, RawCall
 from voicebot.errors import PeerError, UsageError
 
@@ -139,6 +140,7 @@ class OpenAiSession:
         self._called_before = 0
         self._corrected = False
         """Whether this turn has already sent a bad tool call back."""
+        self._draft: Draft | None = None
 
     @property
     def expectation(self) -> Expectation:
@@ -148,6 +150,14 @@ class OpenAiSession:
     def committed(self, text: str, complete: bool) -> None:
         """Only what the caller heard stays in the history."""
         self._conversation.committed(text, complete)
+
+    async def prepare(self, turn: CallerTurn) -> None:
+        """Ask the model already, as if these words were the caller's turn."""
+        if isinstance(turn, Heard) and not self._calls:
+            then = self._conversation.copy()
+            then.heard(_in_words(turn))
+            self._draft = Draft(self._messages(then))
+            await self._draft.run(self._stream, self._tools)
 
     async def reply(self, turn: CallerTurn) -> AsyncGenerator[LlmEvent, None]:
         """Text as it is generated, then tool calls one at a time, those that end the call last. `PeerError` when
@@ -210,7 +220,7 @@ class OpenAiSession:
         apart = ""
         while True:
             calls: tuple[RawCall, ...] = ()
-            async with aclosing(self._stream.reply(self._messages(), self._tools)) as deltas:
+            async with aclosing(self._asked()) as deltas:
                 spoken = Speakable(self._plan.language.startswith("en"))
                 async for delta in deltas:
                     match delta:
@@ -233,6 +243,14 @@ class OpenAiSession:
                 return
             self._send_back(faults)
             apart = " "  # from what was said before the wrong call
+
+    def _asked(self) -> AsyncGenerator[Delta | Finished, None]:
+        """The model's answer to the conversation as it is: the draft where it was made for just that."""
+        messages, draft = self._messages(self._conversation), self._draft
+        self._draft = None
+        if draft is not None and not draft.failed and draft.messages == messages:
+            return draft.deltas()
+        return self._stream.reply(messages, self._tools)
 
     def _called(self, raw: Sequence[RawCall]) -> dict[str, str]:
         """Take the calls into the history. Call id → what is wrong with it, empty for nothing. The ids are ours:
@@ -267,8 +285,8 @@ class OpenAiSession:
             raise PeerError("The model called a tool wrongly twice.")
         self._corrected = True
 
-    def _messages(self) -> list[dict[str, Any]]:
-        shown = [_message(message) for message in self._conversation.messages()]
+    def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
+        shown = [_message(message) for message in conversation.messages()]
         return [{"role": "system", "content": self._instructions}, *shown]
 
 

@@ -60,5 +60,8 @@ class ScriptedSession:
         for event in self._flow.feed(turn).events:
             yield event
 
+    async def prepare(self, turn: CallerTurn) -> None:
+        """Nothing to gain: the answer takes a millisecond."""
+
     def committed(self, text: str, complete: bool) -> None:
         """A flow does not depend on how much of its sentence was heard: "repeat" says all of it again."""

@@ -38,16 +38,20 @@ def test_real_words_are() -> None:
     assert REAL == say("okay but I want a latte")
 
 
-def test_the_first_word_of_a_growing_hypothesis_may_be_noise() -> None:
-    assert NEITHER == say("latte", final=False)
-    assert REAL == say("a latte", final=False)
+def test_a_growing_hypothesis_may_be_noise() -> None:
+    assert NEITHER == say("a large latte", final=False)
 
 
 @pytest.mark.parametrize("text", ["stop", "wait", "hold on", "no"])
-def test_a_word_that_stops_people_stops_the_bot_at_once(text: str) -> None:
-    assert REAL == say(text, final=False)
+def test_a_word_that_stops_people_stops_the_bot_everywhere(text: str) -> None:
+    assert REAL == say(text)
     assert REAL == say(text, expectation=KEYWORDS)
     assert REAL == say(text, expectation=PATIENT)
+
+
+def test_where_only_keywords_count_one_that_stands_need_not_wait_for_the_end() -> None:
+    assert NEITHER == say("please stop", final=False, expectation=KEYWORDS)
+    assert REAL == say("please stop talking", final=False, expectation=KEYWORDS)
 
 
 def test_what_was_hardly_heard_is_no_evidence() -> None:

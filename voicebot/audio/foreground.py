@@ -14,15 +14,19 @@ from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES, RATE
 from voicebot.audio.levels import rms_dbfs
 from voicebot.audio.voice import Offset, Onset
 
-NEEDED_FRAMES = 3
+NEEDED_FRAMES = 2
 """Frames of the caller's voice, of the last `RECENT_FRAMES`, that make an onset."""
 RECENT_FRAMES = 6
 LOST_MS = 300
 """Without a frame of it for so long the caller's voice has ended, though others go on."""
-BELOW_LISTENING_DB, BELOW_OVER_BOT_DB = 24.0, 15.0
+BELOW_LISTENING_DB, BELOW_OVER_BOT_DB = 24.0, 13.0
 """So far below the caller's own level is background."""
-LEAST_OVER_BOT_DBFS = -46.0
+LEAST_OVER_BOT_DBFS = -40.0
 """The bar over the bot while the caller's level is not known."""
+SMOOTHING = 0.4
+"""Weight of a frame in the level that is judged: soft sounds between loud ones are speech, too."""
+LEAK_MS = 8
+"""What a frame that is none takes off the count of speech: a murmur that stands out now and then never adds up."""
 KNOWN_FRAMES = 25
 """Frames of speech from which the caller's level is known."""
 RISE, FALL = 0.1, 0.01
@@ -36,7 +40,8 @@ class Foreground:
         self.caller_dbfs: float | None = None
         """Level of the caller's speech; None until they have spoken for half a second."""
         self.speech_ms = 0
-        """Of the current voice: frames that were the caller's speech; 0 between voices."""
+        """Of the current voice: frames that were the caller's speech, less the leak; 0 between voices."""
+        self._power = 0.0
         self._level_dbfs = -60.0
         self._taught = 0
         self._voice = False
@@ -53,7 +58,8 @@ class Foreground:
         """One frame, int16 LE at 8 kHz, that starts at media-clock sample `at`. `speech`: the detector's judgement of
         it; `active`: whether the detector takes it for part of an utterance; `own`: it is the bot's echo."""
         level_dbfs = rms_dbfs(pcm)
-        mine = speech and not own and level_dbfs >= self.bar_dbfs(over_bot)
+        self._power += SMOOTHING * (10 ** (level_dbfs / 10) - self._power)
+        mine = speech and not own and self._power >= 10 ** (self.bar_dbfs(over_bot) / 10)
         if mine and not over_bot:
             self._learn(level_dbfs)
         self._recent.append((at, mine))
@@ -75,8 +81,7 @@ class Foreground:
         return Onset(starts[0])
 
     def _going_on(self, at: int, mine: bool, active: bool) -> Offset | None:
-        if mine:
-            self.speech_ms += FRAME_MS
+        self.speech_ms = self.speech_ms + FRAME_MS if mine else max(0, self.speech_ms - LEAK_MS)
         lost = at + FRAME_SAMPLES - self._last_end >= LOST_MS * RATE // 1000
         if active and not lost:
             return None

@@ -52,7 +52,7 @@ class Timing:
     """Wait for the recogniser's final words; then the last partial counts."""
     cough_ms: int = 600
     """Voice shorter than this, without words, was no turn."""
-    insist_ms: int = 480
+    insist_ms: int = 440
     """Speech over the bot for this long, pauses not counted, is an interruption; less needs words."""
     confirm_ms: int = 400
     """After a voice over the bot has stopped: wait for its words; then it was none."""

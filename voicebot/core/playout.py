@@ -28,8 +28,8 @@ from dataclasses import dataclass, field
 
 BYTES = 2
 PER_MS = 8
-SLACK_MS = 20
-"""How far behind the schedule playout is taken to be: a carrier plays in frames of this length."""
+SLACK_MS = 10
+"""How far behind the schedule playout is taken to be: half of a carrier's frame."""
 LATEST_MARKS = 32
 """Marks whose delay is remembered; the least of them is the way there and back."""
 LOST_MARK_MS = 1000

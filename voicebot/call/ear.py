@@ -45,7 +45,7 @@ class Ear:
 
     def hear(self, audio: Audio, over_bot: bool) -> list[Voice]:
         """One stretch of caller audio, split into 20 ms frames for the detector: the caller's voice, as it begins and
-        ends. `over_bot`: the bot can be heard just now."""
+        ends. `over_bot`: the bot speaks, or holds what it has to say."""
         found: list[Voice] = []
         for start in range(0, len(audio.pcm) // 2, FRAME_SAMPLES):
             frame = Audio(audio.pcm[start * 2 : (start + FRAME_SAMPLES) * 2], audio.at + start)

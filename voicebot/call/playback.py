@@ -38,6 +38,11 @@ class Playback:
         self._heard_some = asyncio.Event()
 
     @property
+    def speaking(self) -> bool:
+        """Whether the bot has something to say that was not heard yet, held or not."""
+        return not self.ledger.empty
+
+    @property
     def audible(self) -> bool:
         """Whether the far end has audio of ours to play just now."""
         return self.ledger.sent > self.ledger.heard

@@ -176,7 +176,7 @@ class Session:
     def _on_audio(self, audio: Audio) -> None:
         self._last_audio_s = self._loop.time()
         self._recorder.caller(audio.pcm, audio.at)
-        for voice in self._ear.hear(audio, self._playback.audible):
+        for voice in self._ear.hear(audio, self._playback.speaking):
             at_ms = voice.at * 1000 // RATE
             match voice:
                 case VoiceStarted():

@@ -78,6 +78,16 @@ def test_speech_is_counted_and_what_comes_and_goes_does_not_add_up() -> None:
     assert murmur.foreground.speech_ms < 200
 
 
+def test_a_short_word_stands_out_and_a_murmur_does_not() -> None:
+    word = Line().plays(-90, 10).plays(-26, 14, over_bot=True).plays(-90, 20)
+    murmur = Line().plays(-90, 10)
+    for _ in range(10):
+        murmur.plays(-38, 4, over_bot=True).plays(-60, 6, over_bot=True)
+
+    assert word.foreground.stands_out
+    assert not murmur.foreground.stands_out
+
+
 @given(st.lists(st.tuples(st.integers(-80, -10), st.integers(1, 30), st.booleans(), st.booleans()), max_size=30))
 def test_beginnings_and_ends_take_turns(stretches: list[tuple[int, int, bool, bool]]) -> None:
     line = Line()

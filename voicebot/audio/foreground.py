@@ -29,6 +29,10 @@ LEAK_MS = 8
 """What a frame that is none takes off the count of speech: a murmur that stands out now and then never adds up."""
 KNOWN_FRAMES = 25
 """Frames of speech from which the caller's level is known."""
+CLEAR_MS, CLEAR_SHARE = 200, 0.85
+"""A short word stands out for so long, and in so many of its frames; of a murmur it is here a syllable, there one."""
+LONG_MS = 400
+"""Counted speech, from which pauses do not matter."""
 RISE, FALL = 0.1, 0.01
 """How fast the level follows: near the upper end of what speech does."""
 
@@ -41,7 +45,11 @@ class Foreground:
         """Level of the caller's speech; None until they have spoken for half a second."""
         self.speech_ms = 0
         """Of the current voice: frames that were the caller's speech, less the leak; 0 between voices."""
+        self.stands_out = False
+        """Whether the current voice, or the last one, is clearly in front of all else."""
         self._power = 0.0
+        self._began = 0
+        self._frames = 0  # of the voice, that were the caller's
         self._level_dbfs = -60.0
         self._taught = 0
         self._voice = False
@@ -77,11 +85,18 @@ class Foreground:
         starts = [at for at, mine in self._recent if mine]
         if not active or len(starts) < NEEDED_FRAMES:
             return None
-        self._voice, self.speech_ms = True, len(starts) * FRAME_MS
+        self._voice, self.stands_out = True, False
+        self._began, self._frames = starts[0], len(starts)
+        self.speech_ms = self._frames * FRAME_MS
         return Onset(starts[0])
 
     def _going_on(self, at: int, mine: bool, active: bool) -> Offset | None:
         self.speech_ms = self.speech_ms + FRAME_MS if mine else max(0, self.speech_ms - LEAK_MS)
+        if mine:
+            self._frames += 1
+            clear = self._frames * FRAME_SAMPLES >= CLEAR_SHARE * (self._last_end - self._began)
+            long = self.speech_ms >= LONG_MS
+            self.stands_out = self._frames * FRAME_MS >= CLEAR_MS and (clear or long)
         lost = at + FRAME_SAMPLES - self._last_end >= LOST_MS * RATE // 1000
         if active and not lost:
             return None

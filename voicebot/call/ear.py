@@ -43,6 +43,11 @@ class Ear:
         """How much of the caller's current voice was speech; 0 between voices."""
         return self._foreground.speech_ms
 
+    @property
+    def stands_out(self) -> bool:
+        """Whether the caller's voice, the current or the last one, is clearly in front of all else."""
+        return self._foreground.stands_out
+
     def hear(self, audio: Audio, over_bot: bool) -> list[Voice]:
         """One stretch of caller audio, split into 20 ms frames for the detector: the caller's voice, as it begins and
         ends. `over_bot`: the bot speaks, or holds what it has to say."""

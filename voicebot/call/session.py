@@ -207,7 +207,8 @@ class Session:
         self._note("words", text=shown, final=words.final, confidence=round(words.confidence, 3), **took)
         found = evidence(words, self._interruptions)
         complete, may = settled(expectation, words.text), self._playback.ledger.interruptible()
-        self._feed(ev.WordsHeard(words.text, words.final, complete, found.real, found.go_on, may))
+        real = found.real and self._ear.stands_out
+        self._feed(ev.WordsHeard(words.text, words.final, complete, real, found.go_on, may))
 
     def _heard(self, heard: HeardAudio, end: int) -> None:
         """Audio that the caller has heard now."""

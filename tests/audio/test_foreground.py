@@ -66,6 +66,17 @@ def test_a_caller_over_a_television_is_found_when_they_begin_and_lost_when_they_
     assert 269 <= ended <= 277
 
 
+def test_a_television_holds_the_bot_once_and_a_caller_still_does() -> None:
+    line = Line().plays(-38, 20, over_bot=True).plays(-90, 20)
+    assert 2 == len(line.found)
+    line.foreground.nobody()
+
+    line.plays(-38, 50, over_bot=True).plays(-90, 20)
+    assert 2 == len(line.found)
+    line.plays(-26, 50, over_bot=True)
+    assert 3 == len(line.found)
+
+
 def test_our_own_echo_is_never_the_caller() -> None:
     assert [] == Line().plays(-26, 100, over_bot=True, own=True).found
 

@@ -9,6 +9,7 @@ own never count.
 from __future__ import annotations
 
 from collections import deque
+from math import log10
 
 from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES, RATE
 from voicebot.audio.levels import rms_dbfs
@@ -33,6 +34,10 @@ CLEAR_MS, CLEAR_SHARE = 200, 0.85
 """A short word stands out for so long, and in so many of its frames; of a murmur it is here a syllable, there one."""
 LONG_MS = 400
 """Counted speech, from which pauses do not matter."""
+NOBODY_DB, NOBODY_S = 3.0, 10
+"""A voice that turned out to be nobody raises the bar over the bot: this far above it, for so long …"""
+NOBODY_BELOW_DB, NOBODY_MOST_DBFS = 8.0, -34.0
+"""… but never nearer to the caller's level than this; while that is not known, never above this."""
 RISE, FALL = 0.1, 0.01
 """How fast the level follows: near the upper end of what speech does."""
 
@@ -47,7 +52,8 @@ class Foreground:
         """Of the current voice: frames that were the caller's speech, less the leak; 0 between voices."""
         self.stands_out = False
         """Whether the current voice, or the last one, is clearly in front of all else."""
-        self._power = 0.0
+        self._power = self._peak = 0.0
+        self._nobody_dbfs, self._nobody_frames = -200.0, 0
         self._began = 0
         self._frames = 0  # of the voice, that were the caller's
         self._level_dbfs = -60.0
@@ -58,15 +64,24 @@ class Foreground:
 
     def bar_dbfs(self, over_bot: bool) -> float:
         """Level below which a frame is background."""
-        if self.caller_dbfs is None:
-            return LEAST_OVER_BOT_DBFS if over_bot else -200.0
-        return self.caller_dbfs - (BELOW_OVER_BOT_DB if over_bot else BELOW_LISTENING_DB)
+        caller = self.caller_dbfs
+        if not over_bot:
+            return -200.0 if caller is None else caller - BELOW_LISTENING_DB
+        bar = LEAST_OVER_BOT_DBFS if caller is None else caller - BELOW_OVER_BOT_DB
+        most = NOBODY_MOST_DBFS if caller is None else caller - NOBODY_BELOW_DB
+        return max(bar, min(self._nobody_dbfs + NOBODY_DB, most)) if self._nobody_frames else bar
+
+    def nobody(self) -> None:
+        """The current voice, or the last one, wanted nothing: what is like it need not hold the bot again soon."""
+        self._nobody_dbfs = 10 * log10(self._peak) if self._peak > 0 else -200.0
+        self._nobody_frames = NOBODY_S * 1000 // FRAME_MS
 
     def push(self, pcm: bytes, at: int, speech: bool, active: bool, over_bot: bool, own: bool) -> Onset | Offset | None:
         """One frame, int16 LE at 8 kHz, that starts at media-clock sample `at`. `speech`: the detector's judgement of
         it; `active`: whether the detector takes it for part of an utterance; `own`: it is the bot's echo."""
         level_dbfs = rms_dbfs(pcm)
         self._power += SMOOTHING * (10 ** (level_dbfs / 10) - self._power)
+        self._nobody_frames = max(0, self._nobody_frames - 1)
         mine = speech and not own and self._power >= 10 ** (self.bar_dbfs(over_bot) / 10)
         if mine and not over_bot:
             self._learn(level_dbfs)
@@ -87,13 +102,14 @@ class Foreground:
             return None
         self._voice, self.stands_out = True, False
         self._began, self._frames = starts[0], len(starts)
-        self.speech_ms = self._frames * FRAME_MS
+        self.speech_ms, self._peak = self._frames * FRAME_MS, self._power
         return Onset(starts[0])
 
     def _going_on(self, at: int, mine: bool, active: bool) -> Offset | None:
         self.speech_ms = self.speech_ms + FRAME_MS if mine else max(0, self.speech_ms - LEAK_MS)
         if mine:
             self._frames += 1
+            self._peak = max(self._peak, self._power)
             clear = self._frames * FRAME_SAMPLES >= CLEAR_SHARE * (self._last_end - self._began)
             long = self.speech_ms >= LONG_MS
             self.stands_out = self._frames * FRAME_MS >= CLEAR_MS and (clear or long)

@@ -65,6 +65,10 @@ class Ear:
                 found.append(VoiceStarted(edge.at) if isinstance(edge, Onset) else VoiceStopped(edge.at))
         return found
 
+    def nobody(self) -> None:
+        """The voice over the bot wanted nothing."""
+        self._foreground.nobody()
+
     def open(self, expectation: Expectation) -> None:
         """Start recognising, from a little before the last onset."""
         self.close()

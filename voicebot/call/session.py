@@ -262,6 +262,7 @@ class Session:
                 self._playback.hold()
             case ev.ResumePlayout():
                 self._note("resume")
+                self._ear.nobody()
                 self._playback.resume()
             case ev.DropPlayout():
                 self._playback.drop()

@@ -28,8 +28,6 @@ from dataclasses import dataclass, field
 
 BYTES = 2
 PER_MS = 8
-SLACK_MS = 10
-"""How far behind the schedule playout is taken to be: half of a carrier's frame."""
 LATEST_MARKS = 32
 """Marks whose delay is remembered; the least of them is the way there and back."""
 LOST_MARK_MS = 1000
@@ -167,7 +165,7 @@ class Ledger:
             return HeardAudio(b"", ())
         usual_ms = min(self._late_ms)
         overdue_ms = now_ms - self._expected[0][1] - usual_ms if self._expected else 0.0
-        behind_ms = SLACK_MS + max(self._late_ms[-1] - usual_ms, overdue_ms, 0.0)
+        behind_ms = max(self._late_ms[-1] - usual_ms, overdue_ms, 0.0)
         ahead_ms = max(0.0, self._runs_out_ms - now_ms)
         return self._hear(min(self.sent, self.sent - round((ahead_ms + behind_ms) * PER_MS)))
 

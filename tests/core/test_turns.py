@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import multiprocessing
+import os
+import random
+from concurrent.futures import ProcessPoolExecutor
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.core.turn_world import OFTEN, SELDOM, Step, live
 from voicebot.core import events as ev
-from voicebot.core.events import MAX_WAIT_MS, BargeIn, State, Timing
+from voicebot.core.events import BargeIn, State, Timing
 from voicebot.core.timeline import EndReason
 from voicebot.core.turns import TurnMachine
 
@@ -343,188 +348,24 @@ class TestTrouble:
         assert dict(machine.ignored) == {"listening/ReplyAudio": 1}
 
 
-TIMINGS = (
-    Timing(),
-    Timing(barge_in=BargeIn.STRICT),
-    Timing(barge_in=BargeIn.KEYWORDS),
-    Timing(words_only=True, quick_ms=150, pause_ms=3000),
-    Timing(silences=2, strikes=1),
-)
-
 # --- properties -----------------------------------------------------------------------------------------------
 
-
-@dataclass
-class World:
-    """A call around the machine: a caller with a voice, a far end that plays audio, a clock."""
-
-    machine: TurnMachine = field(default_factory=lambda: TurnMachine(Timing()))
-    now: int = 0
-    voice: bool = False
-    audio_ms: int = 0
-    held: bool = False
-    notice: bool = False
-    open_turns: set[int] = field(default_factory=set)
-    ended: int = 0
-    prepared: str | None = None
-    seen: list[ev.Action] = field(default_factory=list)
-    log: list[tuple[ev.Event, int]] = field(default_factory=list)
-
-    @property
-    def interruptible(self) -> bool:
-        return not (self.notice and self.audio_ms)
-
-    def feed(self, event: ev.Event) -> None:
-        if self.ended:
-            return
-        self.log.append((event, self.now))
-        was_notice = self.notice and self.audio_ms > 0
-        for action in self.machine.feed(event, self.now):
-            self.act(action, by=event, was_notice=was_notice)
-
-    def act(self, action: ev.Action, by: ev.Event, was_notice: bool) -> None:
-        assert not self.ended, "an action after the clean-up"
-        self.seen.append(action)
-        match action:
-            case ev.StartReply(turn, input, text):
-                assert not self.open_turns, "a reply begins while another has not ended"
-                self.open_turns.add(turn)
-                if input is ev.Input.SPOKEN and self.prepared is not None:
-                    assert text == self.prepared, "another turn than was prepared"
-                    self.prepared = None
-                assert self.prepared is None, "what was prepared is neither used nor dropped"
-            case ev.Prepare(text):
-                assert text
-                assert self.prepared is None, "prepared twice"
-                self.prepared = text
-            case ev.DropPrepared():
-                assert self.prepared is not None, "nothing was prepared"
-                self.prepared = None
-            case ev.CommitHeard(turn):
-                self.open_turns.remove(turn)  # KeyError: ended twice, or never begun
-            case ev.CancelReply(turn):
-                assert turn in self.open_turns, "a stale turn was cancelled"
-            case ev.HoldPlayout():
-                assert not was_notice, "a notice was held"
-                self.held = True
-            case ev.ResumePlayout():
-                self.held = False
-                if self.audio_ms == 0:
-                    self.feed(ev.Drained())
-            case ev.DropPlayout():
-                assert not was_notice or isinstance(
-                    by, ev.Key | ev.Gone | ev.Close | ev.PutOnHold | ev.Tick | ev.ReplyFailed
-                ), by
-                self.audio_ms, self.held, self.notice = 0, False, False
-            case ev.SayFixed():
-                self.audio_ms += 1500
-            case ev.EndCall():
-                assert self.prepared is None
-                self.ended += 1
-            case _:
-                pass
-
-    def pass_time(self, ms: int) -> None:
-        """Let the clock run as a session does: audio is played, deadlines fall due."""
-        until = self.now + ms
-        while self.now < until and not self.ended:
-            step = min(200, until - self.now, max(1, self.machine.deadline() - self.now))
-            self.now += step
-            if self.audio_ms and not self.held:
-                self.audio_ms = max(0, self.audio_ms - step)
-                self.feed(ev.Playing())
-                if self.audio_ms == 0:
-                    self.notice = False
-                    self.feed(ev.Drained())
-            if self.now >= self.machine.deadline():
-                self.feed(ev.Tick())
-            self.no_dead_air()
-
-    def no_dead_air(self) -> None:
-        if self.ended:
-            return
-        speaking = self.audio_ms > 0 and not self.held
-        armed = self.machine.deadline() <= self.now + MAX_WAIT_MS
-        assert self.voice or speaking or armed, f"dead air in {self.machine.state}"
-
-    def do(self, what: str, number: int) -> None:
-        turn = max(0, self.machine.turn - (number % 7 == 6))  # now and then a stale one
-        live = turn in self.open_turns
-        match what:
-            case "wait":
-                self.pass_time(number)
-            case "voice":
-                if not self.voice:
-                    self.voice = True
-                    self.feed(ev.VoiceStarted(may_interrupt=self.interruptible))
-            case "hush":
-                if self.voice:
-                    self.voice = False
-                    self.feed(ev.VoiceStopped(max(0, self.now - number % 300)))
-            case "words":
-                text = "" if number % 3 == 0 else "some words"
-                flags = (number % 2 == 0, number % 5 > 0, number % 4 > 0, number % 3 == 1)
-                self.feed(ev.WordsHeard(text, *flags, may_interrupt=self.interruptible))
-            case "speech":
-                self.feed(ev.Speech(number % 1200, self.interruptible))
-            case "pause":
-                self.feed(ev.TurnMayEnd(number))
-            case "hold":
-                self.feed(ev.PutOnHold())
-            case "back":
-                self.feed(ev.TakenBack())
-            case "retime":
-                self.feed(ev.Retime(TIMINGS[number % len(TIMINGS)]))
-            case "audio":
-                if live:
-                    if self.audio_ms == 0:  # what plays now; a notice further back has not begun
-                        self.notice = number % 5 == 0
-                    self.audio_ms += number
-                    self.feed(ev.ReplyAudio(turn))
-            case "done":
-                self.feed(ev.ReplyDone(turn, EndReason.BOT_HANGUP if number % 9 == 0 else None))
-                if live and not self.audio_ms and not self.held:
-                    self.feed(ev.Drained())
-            case "fail":
-                self.feed(ev.ReplyFailed(turn, "llm"))
-            case "tool":
-                self.feed(ev.ToolStarted(turn))
-            case "key":
-                self.feed(ev.Key(str(number % 10), number % 2 == 0))
-            case "close":
-                self.feed(ev.Close(EndReason.DRAINED, "goodbye"))
-            case "backwards":
-                self.machine.feed(ev.Playing(), self.now - number)  # a clock that ran backwards
-        self.no_dead_air()
-
-
 STEPS = st.lists(
-    st.tuples(
-        st.sampled_from("wait wait wait voice hush words speech audio done fail tool key pause backwards".split())
-        | st.sampled_from("close hold back retime voice hush words speech".split()),
-        st.integers(0, 9000),
-    ),
+    st.tuples(st.sampled_from(OFTEN) | st.sampled_from(SELDOM), st.integers(0, 9000)),
     max_size=60,
 )
-
-
-def live(steps: list[tuple[str, int]]) -> World:
-    world = World()
-    world.feed(ev.Answered())
-    for what, number in steps:
-        world.do(what, number)
-    return world
+LIVES = 1_000_000
 
 
 @given(STEPS)
 @settings(max_examples=400, deadline=None)
-def test_there_is_no_dead_air_and_every_reply_ends_once(steps: list[tuple[str, int]]) -> None:
+def test_whatever_happens_what_must_be_true_is(steps: list[Step]) -> None:
     live(steps)  # the world asserts at every step
 
 
 @given(STEPS)
 @settings(max_examples=200, deadline=None)
-def test_a_hang_up_from_anywhere_ends_the_call_with_one_clean_up(steps: list[tuple[str, int]]) -> None:
+def test_a_hang_up_from_anywhere_ends_the_call_with_one_clean_up(steps: list[Step]) -> None:
     world = live(steps)
 
     world.feed(ev.Gone(EndReason.CALLER_HANGUP))
@@ -537,10 +378,36 @@ def test_a_hang_up_from_anywhere_ends_the_call_with_one_clean_up(steps: list[tup
 
 @given(STEPS)
 @settings(max_examples=200, deadline=None)
-def test_the_same_events_give_the_same_actions(steps: list[tuple[str, int]]) -> None:
+def test_the_same_events_give_the_same_actions(steps: list[Step]) -> None:
     world = live([s for s in steps if s[0] != "backwards"])
     again = TurnMachine(Timing())
 
     actions = [a for event, at_ms in world.log for a in again.feed(event, at_ms)]
 
     assert sorted(map(repr, world.seen)) == sorted(map(repr, actions))
+
+
+def lives(seed: int, count: int) -> int:
+    """Random lives, most of them short; the steps of one that fails."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        length = min(60, 2 + int(chance.expovariate(1 / 10)))
+        steps = [
+            (chance.choice(OFTEN if chance.random() < 0.8 else SELDOM), int(chance.random() ** 3 * 9000))
+            for _ in range(length)
+        ]
+        try:
+            live(steps).feed(ev.Gone(EndReason.CALLER_HANGUP))
+        except Exception as broken:
+            raise AssertionError(f"{broken!r} after {steps}") from broken
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_million_lives() -> None:
+    workers = os.cpu_count() or 1
+    each = 5000
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        lived = sum(pool.map(lives, range(LIVES // each), [each] * (LIVES // each)))
+    assert LIVES == lived

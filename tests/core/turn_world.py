@@ -22,7 +22,7 @@ from voicebot.core.timeline import EndReason
 from voicebot.core.turns import TurnMachine
 
 Step = tuple[str, int]
-OFTEN = "wait wait wait voice hush words speech audio done fail tool key pause backwards".split()
+OFTEN = "wait wait wait turn voice hush words speech audio done fail tool key pause backwards".split()
 SELDOM = "close hold back retime voice hush words speech".split()
 TIMINGS = (
     Timing(),
@@ -188,6 +188,11 @@ class World:
                 text = "" if number % 3 == 0 else "some words"
                 flags = (number % 2 == 0, number % 5 > 0, number % 4 > 0, number % 3 == 1)
                 self.feed(ev.WordsHeard(text, *flags, may_interrupt=not self.notice))
+            case "turn":  # as callers do: something said, a pause, now and then more
+                for each in ("voice", "wait", "partial", "hush", "final", *(["wait"] if number % 2 else ["voice"])):
+                    self.do(each, 100 + number % 600)
+            case "partial" | "final":
+                self.feed(ev.WordsHeard("some words", what == "final", may_interrupt=not self.notice))
             case "speech":
                 self.feed(ev.Speech(number % 1200, not self.notice))
             case "audio" if turn in self.open_turns:

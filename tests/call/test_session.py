@@ -204,6 +204,19 @@ class TestTrouble:
         assert [r.fields["sentence"] for r in world.of("fixed")] == ["goodbye"]
 
 
+def test_a_fax_is_not_talked_to_for_long(world: World) -> None:
+    t = np.arange(8 * 3000) / 8000
+    answering = (8000 * np.sin(2 * np.pi * 2100 * t)).astype("<i2").tobytes()
+    world.brain = lambda turn: [Text("Hello there, how can I help you today?")]
+    world.pace = "recorded"
+
+    session = run(world.call(silence(500) + answering + silence(20_000)))
+
+    assert EndReason.BOT_HANGUP is session.reason
+    assert ["a fax or a modem calls"] == [r.fields["text"] for r in world.of("note")]
+    assert world.records[-1].ms < 8000
+
+
 class TestTools:
     def brain(self, turn: CallerTurn) -> list[LlmEvent]:
         match turn:

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Silent, Text, ToolCall, ToolDone
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    LlmEvent,
+    Opening,
+    Pressed,
+    Returned,
+    Silent,
+    Text,
+    ToolCall,
+    ToolDone,
+)
 from voicebot.core.dialplan import Dialplan, expectations, fixed_sentences, parse
 from voicebot.core.expect import Mode
 from voicebot.core.flow import Flow, Step
@@ -62,6 +73,38 @@ class Caller:
             else:
                 self.step = self._take(Heard(Words(turn, True, sure)))
         return self.said
+
+
+# --- manners -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["hello", "hello hello", "are you there", "can you hear me"])
+def test_a_caller_who_only_says_hello_is_asked_again(said: str) -> None:
+    assert "What can I get you?" == Caller("coffee").says(said)
+
+
+@pytest.mark.parametrize("said", ["wait a moment please", "hold on", "stop", "one second", "let me think"])
+def test_a_caller_who_needs_a_moment_gets_it_and_the_order_goes_on(said: str) -> None:
+    caller = Caller("coffee")
+    caller.says("a latte")
+    assert PLANS["coffee"].sentences.waiting == caller.says(said)
+    assert caller.says("large").startswith("So that's a large latte.")
+
+
+def test_a_moment_may_be_long() -> None:
+    caller = Caller("coffee")
+    caller.says("hold on")
+    sentences = PLANS["coffee"].sentences
+    assert [sentences.still_here, sentences.still_here] == [caller.says("…"), caller.says("…")]
+    assert caller.says("…").startswith(sentences.still_there[0])
+
+
+def test_back_from_hold_the_question_is_asked_again() -> None:
+    caller = Caller("coffee")
+    caller.says("a latte")
+    step = caller.flow.feed(Returned())
+    texts = [event.text.strip() for event in step.events if isinstance(event, Text)]
+    assert ["Welcome back.", "What size would you like?"] == texts
 
 
 # --- coffee ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from voicebot.audio.fax import FaxTones
 from voicebot.audio.foreground import Foreground
 from voicebot.audio.resample import Resampler
 from voicebot.audio.voice import Onset
@@ -20,6 +21,8 @@ from voicebot.engines.base import Asr, AsrSession, Vad, Voice, VoiceStarted, Voi
 
 PREROLL_SAMPLES = RATE * 300 // 1000
 """Audio before the onset that the recogniser hears too: soft first consonants lie there."""
+FAX_SAMPLES = RATE * 60
+"""A machine that calls says so in the first minute."""
 KEPT_FRAMES = 60
 """Frames kept for the pre-roll: 1.2 s, for an onset that is decided late."""
 
@@ -31,6 +34,9 @@ class Ear:
     def __init__(self, vad: Vad, asr: Asr, group: asyncio.TaskGroup, on_words: Callable[[Words], None]) -> None:
         self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
         self._foreground = Foreground()
+        self._fax = FaxTones()
+        self.machine_calls = False
+        """Whether what is on the line is a fax or a modem."""
         self._active = False
         self._kept: deque[Audio] = deque(maxlen=KEPT_FRAMES)
         self._utterance: AsrSession | None = None
@@ -55,6 +61,8 @@ class Ear:
         for start in range(0, len(audio.pcm) // 2, FRAME_SAMPLES):
             frame = Audio(audio.pcm[start * 2 : (start + FRAME_SAMPLES) * 2], audio.at + start)
             self._kept.append(frame)
+            if frame.at < FAX_SAMPLES and self._fax.push(frame.pcm):
+                self.machine_calls = True
             self._push(frame.pcm)
             for voice in self._vad.push(frame.pcm, frame.at):
                 self._active = isinstance(voice, VoiceStarted)

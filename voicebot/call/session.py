@@ -186,11 +186,18 @@ class Session:
                     self._note("voice_stopped", at_ms=self._clock(), end_ms=at_ms)
                     self._voice_end_ms = at_ms
                     self._feed(ev.VoiceStopped(at_ms))
+        if self._ear.machine_calls and self.reason is None:
+            self._hang_up_on_machine()
         more = self._ear.speech_ms > self._speech_ms
         self._speech_ms = self._ear.speech_ms
         if more and self.machine.state in (State.SPEAKING, State.YIELDING):
             self._feed(ev.Speech(self._speech_ms, self._playback.ledger.interruptible()))
         self._tick()
+
+    def _hang_up_on_machine(self) -> None:
+        self._note("note", text="a fax or a modem calls")
+        self._ear.machine_calls = False
+        self.close(EndReason.BOT_HANGUP)
 
     def _on_digit(self, digit: str) -> None:
         expectation = self._parts.agent.expectation

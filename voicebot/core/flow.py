@@ -41,6 +41,10 @@ DESTRUCTIVE = 0.3
 """Commands that undo or end something need a hearing surer than this."""
 
 
+PATIENCE = 2
+"""Silences that a caller who asked for a moment may take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What the flow does with a turn."""
@@ -197,6 +201,7 @@ class Flow:
 
     def _heard(self, words: Words) -> None:
         talk, said = self._talk, normalise(words.text)
+        talk.patience = 0
         if isinstance(talk.state, Message):
             self._message(talk.state, words.text)
         elif isinstance(talk.state, Tool):
@@ -262,6 +267,7 @@ class Flow:
             case "operator":
                 talk.operator()
             case "wait":
+                talk.patience = PATIENCE
                 talk.say(talk.plan.sentences.waiting)
             case "hello":
                 talk.ask()
@@ -271,6 +277,9 @@ class Flow:
     def _silent(self) -> None:
         if isinstance(self._talk.state, Tool):
             self._talk.ask()
+        elif self._talk.patience:
+            self._talk.patience -= 1
+            self._talk.say(self._talk.plan.sentences.still_here)
         else:
             self._talk.miss(silent=True)
 

@@ -87,6 +87,8 @@ class Sentences(Model):
     one_moment: str = "One moment, please."
     waiting: str = "Sure, take your time."
     """To a caller who says "wait"."""
+    still_here: str = "I'm still here."
+    """… when the moment grows long."""
     welcome_back: str = "Welcome back."
     """To a caller who had put us on hold."""
     sorry: str = "I'm sorry, something went wrong on my side. Could you say that again?"

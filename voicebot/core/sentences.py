@@ -32,7 +32,17 @@ def fixed_sentences(plan: Dialplan) -> tuple[str, ...]:
 
 def _texts(plan: Dialplan) -> Iterator[str]:
     s = plan.sentences
-    yield from (s.one_moment, s.waiting, s.welcome_back, s.sorry, s.trouble, *s.still_there, s.goodbye, s.busy)
+    yield from (
+        s.one_moment,
+        s.waiting,
+        s.still_here,
+        s.welcome_back,
+        s.sorry,
+        s.trouble,
+        *s.still_there,
+        s.goodbye,
+        s.busy,
+    )
     for node in plan.nodes.values():
         yield from (*node.say, *node.reprompts, node.help, node.readback)
         for name, spec in node.collect.items():

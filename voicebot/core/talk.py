@@ -31,6 +31,8 @@ class Talk:
         """The node that first listened: where "start over" leads."""
         self.misses = 0
         """Turns in a row that brought nothing."""
+        self.patience = 0
+        """Silences that are no miss: the caller asked for a moment."""
         self.asked: Counter[str] = Counter()
         """How often each thing was asked since it last changed: nothing is asked for ever."""
         self.out: list[LlmEvent] = []

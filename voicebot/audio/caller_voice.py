@@ -12,6 +12,8 @@ from voicebot.audio.voice import Offset, Onset
 
 BACK = RATE * 60 // 1000
 """The guard needs this long to notice a voice inside our echo: the onset is dated back by it."""
+LASTS = 4
+"""Where there is an echo, frames in a row that must be another voice: what clips and drifts is unlike it for less."""
 END = RATE * 200 // 1000
 """Own echo for this long, while the detector still hears a voice: the caller has stopped."""
 
@@ -24,6 +26,7 @@ class CallerVoice:
         self._voice: int | None = None  # where the detector's voice began
         self._theirs = False
         self._echo_from: int | None = None
+        self._other = 0  # frames in a row that were not our echo
         self.verdict = Verdict(own=False, sure=True)
         """Of the frame before."""
         self.kept_back = 0
@@ -48,8 +51,12 @@ class CallerVoice:
 
     def _begin(self, verdict: Verdict, end: int) -> Onset | None:
         if verdict.own or not verdict.sure:
+            self._other = 0
             if verdict.own:  # what begins from here on is another voice
                 self._voice = max(self._voice or 0, end - BACK)
+            return None
+        self._other += 1
+        if self._other < LASTS and verdict.delay_ms is not None:
             return None
         self._theirs, self._echo_from = True, None
         return Onset(self._voice or 0)

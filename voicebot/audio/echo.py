@@ -39,6 +39,8 @@ STRONG, CLEAR, WEAK = 14.0, 1.5, 9.0
 FIRST_SEARCH, NO_ECHO, GIVE_UP = 3, 5, 12
 """Voiced frames of a stretch: before the first search; after which no match at all means no echo; after which a
 doubtful one does."""
+SPARSE = 8
+"""Frames of quiet after which, on a line without a known echo, a voice begins anew."""
 SEARCH_AGAIN = ((GIVE_UP, 2), (50, 4))
 """Until so many voiced frames of a stretch, and while the path explains too little: every so many; …"""
 SEARCH_SELDOM = 15
@@ -190,7 +192,7 @@ class EchoGuard:
 
     def _begin(self) -> None:
         """A stretch of playing begins: no echo of it was found yet."""
-        self._voiced = 0
+        self._voiced = self._quiet = 0
         self._found: Delay | None = None
         self._verdict = Verdict(own=False, sure=False)
 
@@ -201,8 +203,11 @@ class EchoGuard:
         self._near[:-FRAME_SAMPLES] = self._near[FRAME_SAMPLES:]
         self._near[-FRAME_SAMPLES:] = np.frombuffer(frame, "<i2").astype(np.float32) / np.float32(32768)
         if not self._gate.open(frame):
+            self._quiet += 1
+            if self._quiet > SPARSE and self._best is None:
+                self._voiced = 0
             return
-        self._voiced += 1
+        self._voiced, self._quiet = self._voiced + 1, 0
         near = echo_delay.emphasised(self._near[-FRAME_SAMPLES - 1 :])
         self._kept.append((at, near))
         power = _bands(_power(echo_path.near_spectrum(near)))

@@ -29,7 +29,7 @@ FINE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Return:
     """How the bot's voice comes back."""
 
     name: str
@@ -52,15 +52,15 @@ class Path:
 
 
 PATHS = (
-    Path("handset on the table, quiet return", 60, -35),
-    Path("handset, 20 ms, loud return", 20, -6, rt60_s=0.1),
-    Path("speakerphone in a room", 120, -12, rt60_s=0.4, direct_db=3),
-    Path("mobile network, 350 ms", 350, -18, rt60_s=0.2),
-    Path("long way, 500 ms", 500, -25),
-    Path("loudspeaker clips", 140, -10, rt60_s=0.25, clip_db=12),
-    Path("noise 15 dB below", 180, -15, noise_db=15),
-    Path("alignment wrong by up to 100 ms", 250, -15, jitter_ms=100),
-    Path("delay drifts and jumps", 200, -15, drift_ppm=200, jump_ms=20),
+    Return("handset on the table, quiet return", 60, -35),
+    Return("handset, 20 ms, loud return", 20, -6, rt60_s=0.1),
+    Return("speakerphone in a room", 120, -12, rt60_s=0.4, direct_db=3),
+    Return("mobile network, 350 ms", 350, -18, rt60_s=0.2),
+    Return("long way, 500 ms", 500, -25),
+    Return("loudspeaker clips", 140, -10, rt60_s=0.25, clip_db=12),
+    Return("noise 15 dB below", 180, -15, noise_db=15),
+    Return("alignment wrong by up to 100 ms", 250, -15, jitter_ms=100),
+    Return("delay drifts and jumps", 200, -15, drift_ppm=200, jump_ms=20),
 )
 
 
@@ -81,6 +81,8 @@ class Scene:
     bot: tuple[Said, ...]
     """Where the bot's echo sounds, or would."""
     callers: tuple[Said, ...]
+    alone: bytes
+    """The same without any echo, int16 LE: caller and noise."""
 
 
 def levelled(sound: Sound, dbfs: float) -> Sound:
@@ -89,7 +91,7 @@ def levelled(sound: Sound, dbfs: float) -> Sound:
     return sound * np.float32((10 ** (dbfs / 10) / power) ** 0.5) if power > 0 else sound
 
 
-def room(path: Path, chance: np.random.Generator) -> npt.NDArray[np.float64]:
+def room(path: Return, chance: np.random.Generator) -> npt.NDArray[np.float64]:
     """The impulse response of loudspeaker and room, of unit energy."""
     speaker = np.concatenate([[1.0], chance.normal(0, 0.35, 11) * np.exp(-np.arange(11) / 4)])
     length = max(int(path.rt60_s * RATE), 64)
@@ -100,7 +102,7 @@ def room(path: Path, chance: np.random.Generator) -> npt.NDArray[np.float64]:
     return both / float(np.sum(both**2) ** 0.5)
 
 
-def returned(sent: Sound, path: Path, chance: np.random.Generator) -> Sound:
+def returned(sent: Sound, path: Return, chance: np.random.Generator) -> Sound:
     """The echo of one sentence, from the sample at which it was played."""
     sound = sent.astype(np.float64)
     if path.clip_db is not None:
@@ -119,7 +121,7 @@ def returned(sent: Sound, path: Path, chance: np.random.Generator) -> Sound:
 def scene(
     bots: Sequence[Sound],
     callers: Sequence[Sound],
-    path: Path | None,
+    path: Return | None,
     over_echo_db: float | None,
     noise: Sound,
     seed: int,
@@ -132,6 +134,7 @@ def scene(
         plan.append((at, levelled(bot, BOT_DBFS)))
         at += len(bot) + int(GAP_S * RATE)
     near = np.zeros(at + int(TAIL_S * RATE), np.float32)
+    alone = near.copy()
     far, echoes, voices = [], [], []
     same_room = int(chance.integers(2**31))
     for number, (start, bot) in enumerate(plan):
@@ -148,12 +151,14 @@ def scene(
             voice = callers[number % len(callers)]
             level = BOT_DBFS + path.return_db + over_echo_db if path and over_echo_db is not None else CALLER_DBFS
             begins = back + int(chance.uniform(*LATE_S) * RATE)
-            _add(near, levelled(voice, level), begins)
+            _add(alone, levelled(voice, level), begins)
             voices.append(Said(begins, begins + len(voice)))
     if path and path.noise_db is not None:
-        near += levelled(np.resize(noise, len(near)), BOT_DBFS + path.return_db - path.noise_db)
-    near += chance.standard_normal(len(near)).astype(np.float32) * np.float32(mixing.FLOOR / 2)
-    return Scene(tuple(far), mixing.telephone(near), tuple(echoes), tuple(voices))
+        alone += levelled(np.resize(noise, len(near)), BOT_DBFS + path.return_db - path.noise_db)
+    alone += chance.standard_normal(len(near)).astype(np.float32) * np.float32(mixing.FLOOR / 2)
+    return Scene(
+        tuple(far), mixing.telephone(near + alone), tuple(echoes), tuple(voices), mixing.telephone(alone)
+    )
 
 
 def _add(near: Sound, sound: Sound, at: int) -> None:

@@ -24,14 +24,18 @@ FLOOR = 8 / 32768
 """Noise in the edges: a telephone line at rest, -72 dBFS."""
 
 
-def read(path: Path, rate: int) -> Sound:
-    """A recording at `rate`, mixed to mono. `UsageError` when it cannot be read."""
+def channels(path: Path, rate: int) -> list[Sound]:
+    """A recording at `rate`, each channel by itself. `UsageError` when it cannot be read."""
     try:
         samples, source_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
         raise UsageError(f"{path} cannot be read as a recording ({error}).") from None
-    mono = samples.mean(axis=1, dtype=np.float32)
-    return np.asarray(soxr.resample(mono, source_rate, rate, quality="VHQ"), np.float32)
+    return [np.asarray(soxr.resample(each, source_rate, rate, quality="VHQ"), np.float32) for each in samples.T]
+
+
+def read(path: Path, rate: int) -> Sound:
+    """A recording at `rate`, mixed to mono. `UsageError` when it cannot be read."""
+    return np.asarray(np.mean(channels(path, rate), axis=0), np.float32)
 
 
 def speech_power(sound: Sound, rate: int) -> float:

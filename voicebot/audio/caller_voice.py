@@ -14,6 +14,8 @@ BACK = RATE * 60 // 1000
 """The guard needs this long to notice a voice inside our echo: the onset is dated back by it."""
 LASTS = 4
 """Where there is an echo, frames in a row that must be another voice: what clips and drifts is unlike it for less."""
+PATIENCE = 15
+"""Frames about which nothing is known after which the voice is let through all the same."""
 END = RATE * 200 // 1000
 """Own echo for this long, while the detector still hears a voice: the caller has stopped."""
 
@@ -26,7 +28,7 @@ class CallerVoice:
         self._voice: int | None = None  # where the detector's voice began
         self._theirs = False
         self._echo_from: int | None = None
-        self._other = 0  # frames in a row that were not our echo
+        self._other = self._waited = 0  # frames in a row that were not our echo; of which nothing is known
         self.verdict = Verdict(own=False, sure=True)
         """Of the frame before."""
         self.kept_back = 0
@@ -50,16 +52,17 @@ class CallerVoice:
         return self._go_on(verdict, end) if self._theirs else self._begin(verdict, end)
 
     def _begin(self, verdict: Verdict, end: int) -> Onset | None:
-        if verdict.own or not verdict.sure:
-            self._other = 0
-            if verdict.own:  # what begins from here on is another voice
-                self._voice = max(self._voice or 0, end - BACK)
-            return None
-        self._other += 1
-        if self._other < LASTS and verdict.delay_ms is not None:
-            return None
-        self._theirs, self._echo_from = True, None
-        return Onset(self._voice or 0)
+        if verdict.own and verdict.sure:
+            self._voice = max(self._voice or 0, end - BACK)  # what begins from here on is another voice
+            self._other = self._waited = 0
+        elif verdict.sure:
+            self._other += 1
+        else:
+            self._waited += 1
+        if self._other >= (LASTS if verdict.delay_ms is not None else 1) or self._waited >= PATIENCE:
+            self._theirs, self._echo_from, self._other, self._waited = True, None, 0, 0
+            return Onset(self._voice or 0)
+        return None
 
     def _go_on(self, verdict: Verdict, end: int) -> Offset | None:
         if not verdict.own:

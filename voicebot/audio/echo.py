@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 
 import numpy as np
@@ -34,8 +34,9 @@ PAUSE = RATE * 300 // 1000
 LEAD = 40
 """Samples that the path begins before the delay found: delays shrink, too."""
 
-STRONG, CLEAR, WEAK = 14.0, 1.5, 9.0
-"""A match is an echo when its peak is `STRONG` and `CLEAR` times its rival; below `WEAK` it is none."""
+STRONG, CLEAR, LIKE, WEAK = 14.0, 1.5, 0.3, 9.0
+"""A match is an echo when its peak is `STRONG` and `CLEAR` times its rival, and the sounds are `LIKE`; with a peak
+below `WEAK` it is none."""
 FIRST_SEARCH, NO_ECHO, GIVE_UP = 3, 5, 12
 """Voiced frames of a stretch: before the first search; after which no match at all means no echo; after which a
 doubtful one does."""
@@ -58,10 +59,14 @@ REVERBERATES = np.float32(0.6)
 NOISE_RISES = np.float32(10**0.006)
 MEMORY = 0.6
 """Weight of the frames before this one in what is judged; 50 ms."""
-OWN, THEIRS = 0.25, 0.4
-"""Unexplained share of power below which a voice is our echo, and above which it is not."""
+OWN, THEIRS, AT_MOST = 0.25, 0.45, 0.65
+"""Unexplained share of power below which a voice is our echo, and above which it is not. The second grows, up to the
+third, on a line that usually leaves more: a loudspeaker clips, a room is noisy."""
+LEARNS = 0.02
+USUAL = 0.12
+"""Share that a new path is taken to leave."""
 CANCELLED = 0.75
-"""A path that leaves more than this share, over half a second, proves nothing."""
+"""A path that leaves more than this share, over half a second, proves nothing, unless the delay was just found."""
 EDGES = np.array([8, 12, 16, 20, 24, 28, 32, 36, 42, 48, 54, 60, 68, 76, 86, 96, 106, 118, 130, 142])
 """Bands, as bins of 25 Hz: 200 Hz to 3.5 kHz."""
 
@@ -103,6 +108,8 @@ class _Judged:
         self.left = self.all = 0.0
         """Unexplained and whole power, of the last 50 ms."""
         self.frames = 0
+        self.usual = USUAL
+        """Share of power unexplained while it was our echo, over two seconds of it."""
         self.uncancelled = 0.0
         """Share of power that the path could not cancel, over half a second."""
         self.echo_db = 0.0
@@ -193,6 +200,7 @@ class EchoGuard:
     def _begin(self) -> None:
         """A stretch of playing begins: no echo of it was found yet."""
         self._voiced = self._quiet = 0
+        self._matched = False
         self._found: Delay | None = None
         self._verdict = Verdict(own=False, sure=False)
 
@@ -206,6 +214,7 @@ class EchoGuard:
             self._quiet += 1
             if self._quiet > SPARSE and self._best is None:
                 self._voiced = 0
+            self._verdict = replace(self._verdict, sure=False)
             return
         self._voiced, self._quiet = self._voiced + 1, 0
         near = echo_delay.emphasised(self._near[-FRAME_SAMPLES - 1 :])
@@ -243,7 +252,8 @@ class EchoGuard:
         start = end - voiced - LATEST
         far = echo_delay.emphasised(self._far.get(start - 1, voiced + LATEST - EARLIEST + 1))
         self._found = found = echo_delay.search(near, far)
-        if found.peak >= STRONG and found.peak >= CLEAR * found.rival:
+        if found.peak >= STRONG and found.peak >= CLEAR * found.rival and found.like >= LIKE:
+            self._matched = True
             new = self._learned(found.samples)
             if self._best is None:
                 self._best = new
@@ -275,7 +285,10 @@ class EchoGuard:
         if best is None or best.frames < 2:
             return Verdict(own=False, sure=self._in_time())
         left = best.unexplained
-        own = best.uncancelled < CANCELLED and left < (THEIRS if self._verdict.own else OWN)
+        limit = min(AT_MOST, THEIRS + 2 * best.usual) if self._verdict.own else OWN + best.usual
+        own = (self._matched or best.uncancelled < CANCELLED) and left < limit
+        if own:
+            best.usual += LEARNS * (left - best.usual)
         sure = own or self._in_time()
         return Verdict(own, sure, best.delay * 1000 // RATE, best.echo_db, 10 * log10(left + 1e-4))
 

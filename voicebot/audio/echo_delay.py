@@ -27,13 +27,15 @@ EMPHASIS = np.float32(0.9)
 """First-order pre-emphasis: speech falls with frequency, and a flat spectrum is told apart better."""
 WHITENING = 0.8
 TRANSFORM = 8192
+_ABOUT = 8
 _AROUND = 40
 """Samples either side of a peak that belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """The best match. For echo of a clean line `peak` is 20-60, for unrelated voices 5-9."""
+    """The best match. For an echo `peak` is 15-60 and `like` 0.3-0.9; for unrelated voices they are 5-9 and 0-0.2, and
+    where one of both sides begins abruptly `peak` alone may be high."""
 
     samples: int
     """Of the near end after the far end; negative when the far end was placed too late."""
@@ -41,6 +43,8 @@ class Delay:
     """Correlation there, over the root mean square of all correlations."""
     rival: float
     """The next best elsewhere, likewise."""
+    like: float
+    """Normalised correlation of the two sounds there, as they are, 0..1."""
 
 
 class FarEnd:
@@ -95,4 +99,11 @@ def search(near: Sound, far: Sound) -> Delay:
     best = int(found.argmax())
     peak = float(found[best])
     found[max(0, best - _AROUND) : best + _AROUND + 1] = 0
-    return Delay(LATEST - best, peak / mean, float(found.max()) / mean)
+    return Delay(LATEST - best, peak / mean, float(found.max()) / mean, _like(near, far[max(0, best - _ABOUT) :]))
+
+
+def _like(near: Sound, far: Sound) -> float:
+    """The best of a few places at the beginning of `far`: a loudspeaker smears the peak."""
+    part = far[: len(near) + 2 * _ABOUT]
+    power = float(np.dot(near, near)) * np.convolve(part * part, np.ones(len(near), np.float32), "valid")
+    return float(np.max(np.abs(np.correlate(part, near, "valid")) / np.sqrt(power + np.float32(1e-12))))

@@ -40,7 +40,7 @@ class CallerVoice:
         end = at + len(pcm) // 2
         match found:
             case Onset(began):
-                self._voice = began
+                self._voice, self._other, self._waited = began, 0, 0
             case Offset():
                 was, self._theirs, self._voice = self._theirs, False, None
                 self.kept_back += not was
@@ -57,10 +57,10 @@ class CallerVoice:
             self._other = self._waited = 0
         elif verdict.sure:
             self._other += 1
-        else:
+        elif not verdict.own:
             self._waited += 1
         if self._other >= (LASTS if verdict.delay_ms is not None else 1) or self._waited >= PATIENCE:
-            self._theirs, self._echo_from, self._other, self._waited = True, None, 0, 0
+            self._theirs, self._echo_from = True, None
             return Onset(self._voice or 0)
         return None
 
@@ -73,5 +73,5 @@ class CallerVoice:
         if end - self._echo_from < END:
             return None
         self._theirs = False
-        self._voice = end
+        self._voice, self._other, self._waited = end, 0, 0
         return Offset(self._echo_from)

@@ -296,4 +296,5 @@ class EchoGuard:
         """Whether a stretch of playing has gone on for long enough to say that a voice is no echo of it."""
         if self._voiced >= GIVE_UP:
             return True
-        return self._voiced >= NO_ECHO and self._found is not None and self._found.peak < WEAK
+        unmatched = self._found is not None and self._found.peak < WEAK
+        return self._best is None and unmatched and self._voiced >= NO_ECHO

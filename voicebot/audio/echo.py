@@ -114,8 +114,16 @@ class _Judged:
         """Share of power that the path could not cancel, over half a second."""
         self.echo_db = 0.0
         self._expected: Power = np.zeros(len(EDGES) - 1, np.float32)
+        self._far: echo_path.Spectra | None = None
+        self._at = 0
 
-    def hear(self, far: echo_path.Spectra, near: Sound, near_bands: Power, noise: Power) -> None:
+    def hear(self, played: Sound, at: int, near: Sound, near_bands: Power, noise: Power) -> None:
+        """One frame at `at`; `played` as `spectra` wants it."""
+        follows = self._far is not None and at == self._at + FRAME_SAMPLES
+        self._far = far = (
+            echo_path.moved_on(self._far, played) if self._far is not None and follows else echo_path.spectra(played)
+        )
+        self._at = at
         residual = _bands(_power(self.path.step(far, near)))
         expected = _bands(self.path.expected)
         self._expected = np.maximum(expected, REVERBERATES * self._expected)
@@ -220,10 +228,12 @@ class EchoGuard:
         near = echo_delay.emphasised(self._near[-FRAME_SAMPLES - 1 :])
         self._kept.append((at, near))
         power = _bands(_power(echo_path.near_spectrum(near)))
-        self._noise = power if self._noise is None else np.minimum(0.5 * (self._noise + power), self._noise * NOISE_RISES)
+        self._noise = (
+            power if self._noise is None else np.minimum(0.5 * (self._noise + power), self._noise * NOISE_RISES)
+        )
         for judged in (self._best, self._rival):
             if judged:
-                judged.hear(echo_path.spectra(self._played(at, judged.delay)), near, power, self._noise)
+                judged.hear(self._played(at, judged.delay), at, near, power, self._noise)
         self._race()
         if self._must_search():
             self._search(at)

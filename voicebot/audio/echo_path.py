@@ -27,14 +27,21 @@ FORGETS = np.float32(0.99**2)
 SMOOTHING = np.float32(0.8)
 FADES = np.float32(0.5)
 """Power expected of a partition over that of the one before."""
+_ROWS = FRAME_SAMPLES * np.arange(PARTITIONS - 1, -1, -1)[:, None] + np.arange(BLOCK)
 TINY = np.float32(1e-9)
 
 
 def spectra(far: Sound) -> Spectra:
     """Of `PARTITIONS + 1` frames of the far end, ending with the frame that may hold the first of the echo."""
-    last = PARTITIONS * FRAME_SAMPLES
-    rows = np.lib.stride_tricks.sliding_window_view(far, BLOCK)[last - FRAME_SAMPLES :: -FRAME_SAMPLES]
-    return np.fft.rfft(rows, axis=1)
+    return np.fft.rfft(far[_ROWS], axis=1)
+
+
+def moved_on(before: Spectra, far: Sound) -> Spectra:
+    """The same for the frame after, of its last two frames: the other partitions are known."""
+    after = np.empty_like(before)
+    after[1:] = before[:-1]
+    after[0] = np.fft.rfft(far[-BLOCK:])
+    return after
 
 
 def near_spectrum(near: Sound) -> npt.NDArray[np.complex64]:

@@ -16,6 +16,7 @@ from voicebot.config import Settings
 from voicebot.errors import UsageError
 
 if TYPE_CHECKING:
+    from voicebot.replay import echoes
     from voicebot.replay import understanding as measuring
 
 app = typer.Typer(help="How well it hears, on recordings.", no_args_is_help=True)
@@ -67,6 +68,52 @@ def understanding(
     console.print(_table(found, [c.name for c in chosen], f"{engine}, {folder}"))
     if rows:
         _write(rows, found)
+
+
+@app.command()
+def echo(
+    folder: Annotated[Path, typer.Argument(help="Folder with recordings and a MANIFEST.csv.")],
+    vad: Annotated[str, typer.Option(help="Voice detector.")] = "silero",
+    scenes: Annotated[int, typer.Option(min=1, help="Scenes of each kind, of four sentences of the bot.")] = 6,
+    only: Annotated[str, typer.Option(help="Conditions whose name contains this.")] = "",
+) -> None:
+    """Our own echo told from the caller's voice: synthesised rooms, real devices, lines without an echo."""
+    from voicebot.replay import echoes
+
+    log.configure(level="warning")
+    console = Console()
+    with console.status("Listening…") as status:
+        found = asyncio.run(
+            echoes.measure(
+                folder,
+                engine=vad,
+                scenes=scenes,
+                only=only,
+                report=lambda case: status.update(f"{case.condition}, {case.voices}"),
+            )
+        )
+    console.print(_echo_table(found, f"{vad}, {folder}"))
+    console.print(echoes.DEFINITIONS, highlight=False)
+
+
+def _echo_table(found: list[echoes.Row], title: str) -> Table:
+    table = Table(title=title)
+    for name in ("condition", "voices"):
+        table.add_column(name)
+    for name in ("kept back", "found", "late, ms", "own", "CPU, ms"):
+        table.add_column(name, justify="right")
+    for row in found:
+        late = sorted(row.late_ms)
+        table.add_row(
+            row.condition,
+            row.voices,
+            f"{row.kept_back}/{row.echoes}" if row.echoes else "",
+            f"{len(late)}/{row.callers}" if row.callers else " ".join(f"at {s:.1f} s" for s in row.onsets_s),
+            f"{late[len(late) // 2]:.0f}, {late[len(late) * 95 // 100]:.0f}" if late else "",
+            f"{row.own}/{row.frames}" if row.frames else "",
+            f"{row.cpu_ms / row.heard:.3f}",
+        )
+    return table
 
 
 def _table(found: list[measuring.Row], conditions: list[str], title: str) -> Table:

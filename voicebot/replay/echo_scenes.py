@@ -156,9 +156,7 @@ def scene(
     if path and path.noise_db is not None:
         alone += levelled(np.resize(noise, len(near)), BOT_DBFS + path.return_db - path.noise_db)
     alone += chance.standard_normal(len(near)).astype(np.float32) * np.float32(mixing.FLOOR / 2)
-    return Scene(
-        tuple(far), mixing.telephone(near + alone), tuple(echoes), tuple(voices), mixing.telephone(alone)
-    )
+    return Scene(tuple(far), mixing.telephone(near + alone), tuple(echoes), tuple(voices), mixing.telephone(alone))
 
 
 def _add(near: Sound, sound: Sound, at: int) -> None:

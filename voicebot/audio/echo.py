@@ -12,7 +12,6 @@ marks put it may be wrong by 100 ms. Whoever is heard without any match is the c
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log10
 
@@ -21,14 +20,17 @@ import numpy as np
 from voicebot.audio import echo_delay, echo_path
 from voicebot.audio.echo_delay import EARLIEST, LATEST, SEARCHED, Delay, FarEnd, Sound
 from voicebot.audio.echo_path import PARTITIONS, EchoPath, Power
+from voicebot.audio.echo_residual import NOISE_RISES, Residual, bands, power_of
 from voicebot.audio.frames import FRAME_BYTES, FRAME_SAMPLES, RATE
 from voicebot.audio.levels import peak_dbfs
 from voicebot.audio.voice import EnergyGate
 
 AUDIBLE_DBFS = -50.0
 """Peak of far-end audio that can be heard again at all."""
-FADED = RATE
-"""Samples after the far end fell silent (and its echo arrived) when nothing of it is left."""
+FADED = RATE // 4
+"""Samples after the latest echo of what was played in which a room falls silent."""
+STRETCHES = 16
+"""Stretches of playing remembered before they are heard; of more, the oldest go: the next then keep their delay."""
 PAUSE = RATE * 300 // 1000
 """A longer silence of the far end ends a stretch; the next may be placed differently."""
 LEAD = 40
@@ -51,24 +53,13 @@ TRAINING, PASSES = 8, 3
 RACE = 4
 """Frames after which a new path replaces the old one, if it explains more."""
 
-ALLOWED = np.float32(0.6)
-"""Share of the expected echo's power that may be left in a band, whatever its phase."""
-NOISE_ALLOWED = np.float32(3.0)
-REVERBERATES = np.float32(0.6)
-"""Of the power expected in a frame, this much may still sound in the next: 0.5 s of reverberation."""
-NOISE_RISES = np.float32(10**0.006)
-MEMORY = 0.6
-"""Weight of the frames before this one in what is judged; 50 ms."""
+LEARNS = 0.02
+"""How fast it is learned what a path usually leaves: two seconds of echo."""
 OWN, THEIRS, AT_MOST = 0.25, 0.45, 0.65
 """Unexplained share of power below which a voice is our echo, and above which it is not. The second grows, up to the
 third, on a line that usually leaves more: a loudspeaker clips, a room is noisy."""
-LEARNS = 0.02
-USUAL = 0.12
-"""Share that a new path is taken to leave."""
 CANCELLED = 0.75
 """A path that leaves more than this share, over half a second, proves nothing, unless the delay was just found."""
-EDGES = np.array([8, 12, 16, 20, 24, 28, 32, 36, 42, 48, 54, 60, 68, 76, 86, 96, 106, 118, 130, 142])
-"""Bands, as bins of 25 Hz: 200 Hz to 3.5 kHz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,58 +81,6 @@ class Verdict:
 CALLER = Verdict(own=False, sure=True)
 
 
-def _bands(power: Power) -> Power:
-    out: Power = np.add.reduceat(power[: EDGES[-1] + 8], EDGES)[:-1]
-    return out
-
-
-def _power(spectrum: echo_path.Spectra) -> Power:
-    out: Power = spectrum.real**2 + spectrum.imag**2
-    return out
-
-
-class _Judged:
-    """A path at a delay, and how much it left unexplained lately."""
-
-    def __init__(self, delay: int, path: EchoPath) -> None:
-        self.delay, self.path = delay, path
-        self.left = self.all = 0.0
-        """Unexplained and whole power, of the last 50 ms."""
-        self.frames = 0
-        self.usual = USUAL
-        """Share of power unexplained while it was our echo, over two seconds of it."""
-        self.uncancelled = 0.0
-        """Share of power that the path could not cancel, over half a second."""
-        self.echo_db = 0.0
-        self._expected: Power = np.zeros(len(EDGES) - 1, np.float32)
-        self._far: echo_path.Spectra | None = None
-        self._at = 0
-
-    def hear(self, played: Sound, at: int, near: Sound, near_bands: Power, noise: Power) -> None:
-        """One frame at `at`; `played` as `spectra` wants it."""
-        follows = self._far is not None and at == self._at + FRAME_SAMPLES
-        self._far = far = (
-            echo_path.moved_on(self._far, played) if self._far is not None and follows else echo_path.spectra(played)
-        )
-        self._at = at
-        residual = _bands(_power(self.path.step(far, near)))
-        expected = _bands(self.path.expected)
-        self._expected = np.maximum(expected, REVERBERATES * self._expected)
-        excess = np.maximum(residual - ALLOWED * self._expected - NOISE_ALLOWED * noise, 0)
-        loud = float(near_bands.sum()) + 1e-9
-        self.left = MEMORY * self.left + float(excess.sum())
-        self.all = MEMORY * self.all + loud
-        share = min(float(residual.sum()) / loud, 2.0)
-        self.uncancelled += (share - self.uncancelled) * (0.1 if self.frames > 5 else 0.3)
-        played = float(_bands(_power(far[0])).sum())
-        self.echo_db = 10 * log10((float(expected.sum()) + 1e-9) / (played + 1e-9))
-        self.frames += 1
-
-    @property
-    def unexplained(self) -> float:
-        return self.left / self.all if self.all else 1.0
-
-
 class EchoGuard:
     """One call. Positions are media-clock samples, 0 at its start; audio is int16 LE at 8 kHz.
 
@@ -150,21 +89,23 @@ class EchoGuard:
     """
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """A new call."""
         self.searches = 0
         self._far = FarEnd()
         self._until: int | None = None  # end of what is audible of the far end
-        self._stretches: deque[int] = deque(maxlen=16)  # where stretches of playing begin that were not heard yet
-        self._best: _Judged | None = None
+        self._stretches: deque[int] = deque(maxlen=STRETCHES)  # where those begin that were not heard yet
+        self._best: Residual | None = None
+        self._rival: Residual | None = None
+        self._gate = EnergyGate()
+        self._now = 0  # end of the caller's audio
+        self._odd = b""
+        self._found: Delay | None = None
         self._forget()
 
     def played(self, pcm: bytes, at: int) -> None:
         """The far end plays this from `at` on. It may be told ahead, and again."""
-        samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2")
-        self._far.put(samples, at, max(self._next, 0))
+        pcm = pcm[: len(pcm) // 2 * 2]
+        samples = np.frombuffer(pcm, "<i2")
+        self._far.put(samples, at, self._now)
         if peak_dbfs(pcm) < AUDIBLE_DBFS:
             return
         if self._until is None or at - self._until > PAUSE:
@@ -179,37 +120,35 @@ class EchoGuard:
 
     def heard(self, pcm: bytes, at: int) -> Verdict:
         """The verdict after this caller audio. Costs nothing while the far end is silent."""
+        follows, self._now = at == self._now, at + len(pcm) // 2
         if self._until is None or at > self._until + LATEST + FADED:
-            if self._voiced or self._kept:
+            if self._kept:
                 self._forget()
             return CALLER
-        if at != self._next:
+        if not follows:
             self._forget()
-        self._next = at + len(pcm) // 2
         self._odd += pcm
         while len(self._odd) >= FRAME_BYTES:
             frame, self._odd = self._odd[:FRAME_BYTES], self._odd[FRAME_BYTES:]
-            self._hear(frame, self._next - len(self._odd) // 2 - FRAME_SAMPLES)
+            self._hear(frame, self._now - len(self._odd) // 2 - FRAME_SAMPLES)
         return self._verdict
 
     # --- one frame
 
     def _forget(self) -> None:
         """What was heard last does not belong to what comes next."""
-        self._next = -1
         self._odd = b""
-        self._gate = EnergyGate()
         self._near = np.zeros(SEARCHED + 1, np.float32)
         self._kept: deque[tuple[int, Sound]] = deque(maxlen=TRAINING)
         self._noise: Power | None = None
-        self._rival: _Judged | None = None
+        self._rival = None
         self._begin()
 
     def _begin(self) -> None:
         """A stretch of playing begins: no echo of it was found yet."""
         self._voiced = self._quiet = 0
         self._matched = False
-        self._found: Delay | None = None
+        self._found = None
         self._verdict = Verdict(own=False, sure=False)
 
     def _hear(self, frame: bytes, at: int) -> None:
@@ -227,7 +166,7 @@ class EchoGuard:
         self._voiced, self._quiet = self._voiced + 1, 0
         near = echo_delay.emphasised(self._near[-FRAME_SAMPLES - 1 :])
         self._kept.append((at, near))
-        power = _bands(_power(echo_path.near_spectrum(near)))
+        power = bands(power_of(echo_path.near_spectrum(near)))
         self._noise = (
             power if self._noise is None else np.minimum(0.5 * (self._noise + power), self._noise * NOISE_RISES)
         )
@@ -270,17 +209,17 @@ class EchoGuard:
             else:
                 self._rival = new
 
-    def _learned(self, delay: int) -> _Judged:
+    def _learned(self, delay: int) -> Residual:
         """A path that has learned from the last frames at this delay."""
         frames = [(echo_path.spectra(self._played(at, delay)), near) for at, near in self._kept]
-        powers = [_power(echo_path.near_spectrum(near)) for _, near in frames]
+        powers = [power_of(echo_path.near_spectrum(near)) for _, near in frames]
         background = np.mean(powers, axis=0)
-        played = float(np.mean([_power(far[0]).sum() for far, _ in frames]))
+        played = float(np.mean([power_of(far[0]).sum() for far, _ in frames]))
         path = EchoPath(played, 2 * float(background.sum()), background)
         for _ in range(PASSES):
             for far, near in frames:
                 path.step(far, near)
-        return _Judged(delay, path)
+        return Residual(delay, path)
 
     def _race(self) -> None:
         """A new path beside the old one: after a few frames the better one stays."""

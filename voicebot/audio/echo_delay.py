@@ -7,13 +7,14 @@ fully whitened it would listen to bands in which there is nothing but the steps 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from voicebot.audio.frames import RATE
 
-Sound = npt.NDArray[np.float32]
+Sound = npt.NDArray[np.floating[Any]]
 """Samples at 8 kHz, -1..1."""
 
 EARLIEST, LATEST = -100 * RATE // 1000, 750 * RATE // 1000

@@ -8,15 +8,17 @@ there is no double-talk detector that could be wrong.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from voicebot.audio.echo_delay import Sound
 from voicebot.audio.frames import FRAME_SAMPLES
 
-Spectra = npt.NDArray[np.complex64]
+Spectra = npt.NDArray[np.complexfloating[Any, Any]]
 """[partitions, bins], newest first."""
-Power = npt.NDArray[np.float32]
+Power = npt.NDArray[np.floating[Any]]
 
 PARTITIONS = 8
 """Of 20 ms each: rooms are heard for longer, but 160 ms hold nearly all of it."""
@@ -44,7 +46,7 @@ def moved_on(before: Spectra, far: Sound) -> Spectra:
     return after
 
 
-def near_spectrum(near: Sound) -> npt.NDArray[np.complex64]:
+def near_spectrum(near: Sound) -> Spectra:
     """Of one frame, with silence before it."""
     padded = np.zeros(BLOCK, np.float32)
     padded[FRAME_SAMPLES:] = near
@@ -58,12 +60,14 @@ class EchoPath:
         """Powers that say how loud the echo may be at most; `background`: mean |near|² of each bin."""
         self._taps = np.zeros((PARTITIONS, BINS), np.complex64)
         gain = np.float32(2 * near_power / (far_power + 1e-12))
-        self._doubt = np.repeat((gain * FADES ** np.arange(PARTITIONS, dtype=np.float32))[:, None], BINS, axis=1)
-        self._rest = background.astype(np.float32)
-        self.expected = np.zeros(BINS, np.float32)
+        self._doubt: Power = np.repeat(
+            (gain * FADES ** np.arange(PARTITIONS))[:, None].astype(np.float32), BINS, axis=1
+        )
+        self._rest: Power = background.astype(np.float32)
+        self.expected: Power = np.zeros(BINS, np.float32)
         """Power of the echo expected in the frame that was stepped last, whatever its phase."""
 
-    def step(self, far: Spectra, near: Sound) -> npt.NDArray[np.complex64]:
+    def step(self, far: Spectra, near: Sound) -> Spectra:
         """The spectrum of what the echo known *before* this frame does not explain of it."""
         guess = np.fft.irfft((far * self._taps).sum(0))[FRAME_SAMPLES:]
         residual = near_spectrum(near - guess)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -97,22 +98,21 @@ def echo(
 
 
 def _echo_table(found: list[echoes.Row], title: str) -> Table:
-    table = Table(title=title)
-    for name in ("condition", "voices"):
-        table.add_column(name)
-    for name in ("kept back", "found", "late, ms", "own", "CPU, ms"):
-        table.add_column(name, justify="right")
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for name in ("condition", "voices", "right", "late, ms", "CPU, ms"):
+        table.add_column(name, justify="left" if name in ("condition", "voices") else "right")
+    before = ""
     for row in found:
+        condition, before = "" if row.condition == before else row.condition, row.condition
         late = sorted(row.late_ms)
-        table.add_row(
-            row.condition,
-            row.voices,
-            f"{row.kept_back}/{row.echoes}" if row.echoes else "",
-            f"{len(late)}/{row.callers}" if row.callers else " ".join(f"at {s:.1f} s" for s in row.onsets_s),
-            f"{late[len(late) // 2]:.0f}, {late[len(late) * 95 // 100]:.0f}" if late else "",
-            f"{row.own}/{row.frames}" if row.frames else "",
-            f"{row.cpu_ms / row.heard:.3f}",
-        )
+        right = f"{row.kept_back}/{row.echoes} kept back" if row.echoes else f"{len(late)}/{row.callers} found"
+        if row.onsets_s:
+            right = "onsets at " + ", ".join(f"{at:.1f}" for at in row.onsets_s) + " s"
+        middle, most = (late[len(late) * share // 100] for share in (50, 95)) if late else (0.0, 0.0)
+        lateness = f"{middle:.0f}, {most:.0f}" if late else ""
+        table.add_row(condition, row.voices, right, lateness, f"{row.cpu_ms / row.heard:.3f}")
+        if row.frames:
+            table.add_row("", "", f"{row.own}/{row.frames} own", "", "")
     return table
 
 

@@ -116,7 +116,7 @@ def _real_echoes(voices: Voices, scenes: int) -> Iterator[Case]:
     for scenario, files in pairs.items():
         far, mic = (HEADROOM * mixing.read(files[kind], RATE) for kind in ("far", "mic"))
         sent = ((0, mixing.telephone(far)),)
-        name, whole = f"real device, {scenario}", (Said(0, len(mic)),)
+        name, whole = f"device, {scenario}", (Said(0, len(mic)),)
         if "double" in scenario:  # nobody wrote down when the caller speaks
             yield Case(name, AS_RECORDED, Scene(sent, mixing.telephone(mic), whole, (), b""))
             continue

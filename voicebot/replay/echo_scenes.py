@@ -52,15 +52,15 @@ class Return:
 
 
 PATHS = (
-    Return("handset on the table, quiet return", 60, -35),
-    Return("handset, 20 ms, loud return", 20, -6, rt60_s=0.1),
-    Return("speakerphone in a room", 120, -12, rt60_s=0.4, direct_db=3),
-    Return("mobile network, 350 ms", 350, -18, rt60_s=0.2),
-    Return("long way, 500 ms", 500, -25),
+    Return("60 ms, 35 dB below", 60, -35),
+    Return("20 ms, 6 dB below", 20, -6, rt60_s=0.1),
+    Return("120 ms, in a room", 120, -12, rt60_s=0.4, direct_db=3),
+    Return("350 ms", 350, -18, rt60_s=0.2),
+    Return("500 ms, 25 dB below", 500, -25),
     Return("loudspeaker clips", 140, -10, rt60_s=0.25, clip_db=12),
-    Return("noise 15 dB below", 180, -15, noise_db=15),
-    Return("alignment wrong by up to 100 ms", 250, -15, jitter_ms=100),
-    Return("delay drifts and jumps", 200, -15, drift_ppm=200, jump_ms=20),
+    Return("in street noise", 180, -15, noise_db=15),
+    Return("placed ±100 ms", 250, -15, jitter_ms=100),
+    Return("drift and jumps", 200, -15, drift_ppm=200, jump_ms=20),
 )
 
 
@@ -144,7 +144,7 @@ def scene(
         back = start
         if path:
             back += int((path.delay_ms + path.jump_ms * number) * RATE / 1000)
-            sent = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+            sent = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
             _add(near, returned(sent, path, np.random.default_rng(same_room)), back)
         echoes.append(Said(back, back + len(bot)))
         if callers:

@@ -40,3 +40,14 @@ def test_a_table_is_printed_and_rows_are_written(folder: Path) -> None:
 def test_an_unknown_condition_is_refused_with_those_there_are(folder: Path) -> None:
     with pytest.raises(UsageError, match="wide-band, babble"):
         CliRunner().invoke(app, ["understanding", str(folder), "--conditions", "moon"], catch_exceptions=False)
+
+
+def test_echo_prints_its_table_and_what_the_figures_mean(folder: Path) -> None:
+    with (folder / "MANIFEST.csv").open("a", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([ROOT / "data/coffee/iced_mocha.flac", "read_lj", "one", "", ""])
+        writer.writerow([ROOT / "data/digits/nine.flac", "read_an4", "two", "", ""])
+    arguments = ["echo", str(folder), "--vad", "webrtc", "--scenes", "1", "--only", "in a room"]
+    printed = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "kept back" in printed.output
+    assert "CPU: of guard and gate" in printed.output

@@ -53,11 +53,11 @@ TRAINING, PASSES = 8, 3
 RACE = 4
 """Frames after which a new path replaces the old one, if it explains more."""
 
-LEARNS = 0.02
-"""How fast it is learned what a path usually leaves: two seconds of echo."""
-OWN, THEIRS, AT_MOST = 0.25, 0.45, 0.65
-"""Unexplained share of power below which a voice is our echo, and above which it is not. The second grows, up to the
-third, on a line that usually leaves more: a loudspeaker clips, a room is noisy."""
+OWN, THEIRS, TIMES, AT_MOST = 0.25, 0.2, 3.0, 0.65
+"""Unexplained share of power below which a voice becomes our echo; and above which it is no more: the second and
+`TIMES` what the line usually leaves (a loudspeaker clips, a room is noisy), up to the last."""
+UP, DOWN = 0.004, 0.001
+"""Steps, for each frame, towards what a line usually leaves: four of five frames of echo leave less."""
 CANCELLED = 0.75
 """A path that leaves more than this share, over half a second, proves nothing, unless the delay was just found."""
 
@@ -226,6 +226,7 @@ class EchoGuard:
         if self._rival is None or self._best is None or self._rival.frames < RACE:
             return
         if self._rival.unexplained < 0.8 * self._best.unexplained:
+            self._rival.usual = self._best.usual
             self._best = self._rival
         self._rival = None
 
@@ -234,10 +235,10 @@ class EchoGuard:
         if best is None or best.frames < 2:
             return Verdict(own=False, sure=self._in_time())
         left = best.unexplained
-        limit = min(AT_MOST, THEIRS + 2 * best.usual) if self._verdict.own else OWN + best.usual
+        limit = min(AT_MOST, THEIRS + TIMES * best.usual) if self._verdict.own else OWN + best.usual
         own = (self._matched or best.uncancelled < CANCELLED) and left < limit
         if own:
-            best.usual += LEARNS * (left - best.usual)
+            best.usual = max(0.0, best.usual + (UP if left > best.usual else -DOWN))
         sure = own or self._in_time()
         return Verdict(own, sure, best.delay * 1000 // RATE, best.echo_db, 10 * log10(left + 1e-4))
 

@@ -22,7 +22,7 @@ REVERBERATES = np.float32(0.6)
 NOISE_RISES = np.float32(10**0.006)
 MEMORY = 0.6
 """Weight of the frames before this one in what is judged; 50 ms."""
-USUAL = 0.12
+USUAL = 0.1
 """Share that a new path is taken to leave."""
 EDGES = np.array([8, 12, 16, 20, 24, 28, 32, 36, 42, 48, 54, 60, 68, 76, 86, 96, 106, 118, 130, 142])
 """Bands, as bins of 25 Hz: 200 Hz to 3.5 kHz."""
@@ -48,7 +48,7 @@ class Residual:
         self._left = self._all = 0.0
         self.frames = 0
         self.usual = USUAL
-        """Share of power unexplained while it was our echo, over two seconds of it."""
+        """Share of power that it leaves of our echo, in most frames."""
         self.uncancelled = 0.0
         """Share of power that the path could not cancel, over half a second."""
         self._echo = self._sent = 1e-9

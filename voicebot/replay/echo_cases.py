@@ -71,17 +71,18 @@ class Voices:
         return [trimmed(mixing.read(file, RATE)) for file in files]
 
 
-def cases(found: Sequence[Recording], scenes: int) -> Iterator[Case]:
-    """All that can be measured on these recordings; `scenes` of each."""
+def cases(found: Sequence[Recording], scenes: int, only: str = "") -> Iterator[Case]:
+    """`scenes` of each condition whose name contains `only`."""
     voices = Voices(found)
     for path in PATHS:
-        for number in range(scenes):
+        for number in range(scenes if only in path.name else 0):
             bots, callers = voices.bots(number), voices.callers(number)
             yield Case(path.name, ECHO_ONLY, scene(bots, [], path, None, voices.noise, number))
             for ratio in RATIOS_DB:
                 yield Case(path.name, over(ratio), scene(bots, callers, path, ratio, voices.noise, number))
-    yield from _without_echo(voices, scenes)
-    yield from _real_echoes(voices, scenes)
+    if only in NO_ECHO:
+        yield from _without_echo(voices, scenes)
+    yield from (case for case in _real_echoes(voices, scenes) if only in case.condition)
 
 
 def over(ratio_db: float) -> str:

@@ -85,11 +85,10 @@ async def measure(
     await vad.start()
     rows: dict[tuple[str, str], Row] = {}
     try:
-        for case in cases(recordings(folder), scenes):
-            if only in case.condition:
-                report(case)
-                row, key = judged(case, vad), (case.condition, case.voices)
-                rows[key] = rows[key] + row if key in rows else row
+        for case in cases(recordings(folder), scenes, only):
+            report(case)
+            row, key = judged(case, vad), (case.condition, case.voices)
+            rows[key] = rows[key] + row if key in rows else row
     finally:
         await vad.close()
     if not rows:

@@ -24,7 +24,7 @@ PARTITIONS = 8
 """Of 20 ms each: rooms are heard for longer, but 160 ms hold nearly all of it."""
 BLOCK = 2 * FRAME_SAMPLES
 BINS = FRAME_SAMPLES + 1
-FORGETS = np.float32(0.99**2)
+FORGETS = np.float32(0.9)
 """Each 20 ms the path keeps this share of its power: delays drift, callers move."""
 SMOOTHING = np.float32(0.8)
 FADES = np.float32(0.5)

@@ -15,7 +15,8 @@ BACK = RATE * 60 // 1000
 LASTS = 4
 """Where there is an echo, frames in a row that must be another voice: what clips and drifts is unlike it for less."""
 PATIENCE = 15
-"""Frames about which nothing is known after which the voice is let through all the same."""
+"""Where no echo is known, frames about which the guard says nothing, for they are soft, after which the voice is let
+through all the same."""
 END = RATE * 200 // 1000
 """Own echo for this long, while the detector still hears a voice: the caller has stopped."""
 
@@ -57,7 +58,7 @@ class CallerVoice:
             self._other = self._waited = 0
         elif verdict.sure:
             self._other += 1
-        elif not verdict.own:
+        elif verdict.delay_ms is None:
             self._waited += 1
         if self._other >= (LASTS if verdict.delay_ms is not None else 1) or self._waited >= PATIENCE:
             self._theirs, self._echo_from = True, None

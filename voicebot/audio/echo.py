@@ -232,8 +232,10 @@ class EchoGuard:
 
     def _judge(self) -> Verdict:
         best = self._best
-        if best is None or best.frames < 2:
+        if best is None:
             return Verdict(own=False, sure=self._in_time())
+        if best.frames < 2:
+            return Verdict(own=False, sure=False, delay_ms=best.delay * 1000 // RATE)
         left = best.unexplained
         limit = min(AT_MOST, THEIRS + TIMES * best.usual) if self._verdict.own else OWN + best.usual
         own = (self._matched or best.uncancelled < CANCELLED) and left < limit

@@ -27,7 +27,8 @@ class CallerVoice:
     def __init__(self, guard: EchoGuard) -> None:
         self._guard = guard
         self._voice: int | None = None  # where the detector's voice began
-        self._theirs = False
+        self.theirs = False
+        """Whether the detector's current voice is the caller's, as far as is known."""
         self._echo_from: int | None = None
         self._other = self._waited = 0  # frames in a row that were not our echo; of which nothing is known
         self.verdict = Verdict(own=False, sure=True)
@@ -43,14 +44,14 @@ class CallerVoice:
             case Onset(began):
                 self._voice, self._other, self._waited = began, 0, 0
             case Offset():
-                was, self._theirs, self._voice = self._theirs, False, None
+                was, self.theirs, self._voice = self.theirs, False, None
                 self.kept_back += not was
                 return found if was else None
             case None:
                 pass
         if self._voice is None:
             return None
-        return self._go_on(verdict, end) if self._theirs else self._begin(verdict, end)
+        return self._go_on(verdict, end) if self.theirs else self._begin(verdict, end)
 
     def _begin(self, verdict: Verdict, end: int) -> Onset | None:
         if verdict.own and verdict.sure:
@@ -61,7 +62,7 @@ class CallerVoice:
         elif verdict.delay_ms is None:
             self._waited += 1
         if self._other >= (LASTS if verdict.delay_ms is not None else 1) or self._waited >= PATIENCE:
-            self._theirs, self._echo_from = True, None
+            self.theirs, self._echo_from = True, None
             return Onset(self._voice or 0)
         return None
 
@@ -73,6 +74,6 @@ class CallerVoice:
             self._echo_from = end
         if end - self._echo_from < END:
             return None
-        self._theirs = False
+        self.theirs = False
         self._voice, self._other, self._waited = end, 0, 0
         return Offset(self._echo_from)

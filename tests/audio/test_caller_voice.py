@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from tests.audio.echo_sounds import line, pcm, room, voice
 from voicebot.audio.caller_voice import CallerVoice
 from voicebot.audio.echo import EchoGuard
+from voicebot.audio.foreground import Foreground
 from voicebot.audio.frames import FRAME_BYTES, RATE
+from voicebot.audio.levels import rms_dbfs
 from voicebot.audio.voice import Offset, Onset
 
 BOT, CALLER = voice(1), voice(2, 1.0)
@@ -86,3 +88,25 @@ def test_a_voice_of_which_nothing_is_known_is_let_through_in_the_end() -> None:
 
     assert [onset(1.0)] == list(found.values())
     assert min(found) <= 1.4
+
+
+def in_front(near: bytes, detector: Mapping[float, Onset | Offset], guard: EchoGuard) -> list[float]:
+    """The seconds at which a call's ear would tell of an onset: the gate decides whether a voice is one, the
+    foreground whether it stands out."""
+    gate, foreground, found = CallerVoice(guard), Foreground(), []
+    for at in range(0, len(near) - FRAME_BYTES + 1, FRAME_BYTES):
+        frame, second = near[at : at + FRAME_BYTES], round((at + FRAME_BYTES) / 2 / RATE, 2)
+        gate.push(frame, at // 2, detector.get(second))
+        speech = rms_dbfs(frame) > -45
+        edge = foreground.push(frame, at // 2, speech, gate.theirs, over_bot=True, own=gate.verdict.own)
+        if isinstance(edge, Onset):
+            found.append(second)
+    return found
+
+
+def test_before_the_foreground_our_echo_holds_nobody_and_a_caller_inside_it_does() -> None:
+    detector = {0.76: onset(0.66), 2.9: offset(2.7)}
+    (second,) = in_front(pcm(line((0.65, room(BOT)), (1.6, CALLER), seconds=3.2)), detector, speaking())
+
+    assert [] == in_front(pcm(line((0.65, room(BOT)), seconds=3.2)), detector, speaking())
+    assert 1.6 <= second <= 1.8

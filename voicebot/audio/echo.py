@@ -90,6 +90,7 @@ class EchoGuard:
 
     def __init__(self) -> None:
         self.searches = 0
+        """How often a delay was looked for: the guard's dearest step."""
         self._far = FarEnd()
         self._until: int | None = None  # end of what is audible of the far end
         self._stretches: deque[int] = deque(maxlen=STRETCHES)  # where those begin that were not heard yet

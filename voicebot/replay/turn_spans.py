@@ -34,6 +34,8 @@ BACKCHANNEL_MS = 700
 """Less voice of the other side in a silence may be listening: such silences are left out, too."""
 NEAR_MS = 1000
 """In a mixed recording nobody else may speak this long before a silence, nor in its first half of that."""
+SURE_MS = (1000, 3000)
+"""Where one side of a call was kept, shorter silences are taken for pauses and longer ones for the other's turn."""
 CLOSING_MS = 800
 """Quiet line after a recording, so that its last voice ends."""
 HEARD_MS = 240
@@ -145,6 +147,8 @@ def tracks(found: Sequence[Recording], coffee: Dialplan, vad: Vad) -> Iterator[T
                 yield from _meeting(recording)
             case "calls" if "activity_json" in recording.labels:
                 yield from _call(recording, vad)
+            case "calls" if "side" in recording.labels:
+                yield _one_side(recording, vad)
             case _:
                 pass
 
@@ -180,6 +184,16 @@ def _call(recording: Recording, vad: Vad) -> Iterator[Track]:
         yield Track("two-party", f"{recording.file.stem}:{name}", name, sides[side], ANYTHING, turns)
 
 
+def _one_side(recording: Recording, vad: Vad) -> Track:
+    """A call of which one side was kept: a long silence is the other side's turn, a short one is not."""
+    pcm = mixing.telephone(mixing.read(recording.file, RATE))
+    voices = voiced(pcm, vad)
+    others = [(a + 100, b - 100) for (_, a), (b, _) in zip(voices, voices[1:], strict=False) if b - a > SURE_MS[0]]
+    unsure = [(a, b) for a, b in others if b - a < SURE_MS[1]]
+    turns = _taken_up(voices, [each for each in others if each not in unsure], unsure)
+    return Track("one side", recording.file.stem, recording.file.stem, pcm, ANYTHING, turns)
+
+
 def _channels(path: Path) -> list[mixing.Sound]:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -200,7 +214,9 @@ def _joined(mine: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) 
     return found
 
 
-def _taken_up(mine: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _taken_up(
+    mine: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]], unsure: Sequence[tuple[int, int]] = ()
+) -> list[tuple[int, int]]:
     """Voices of one side joined into turns, those turns only that the other side then took up for sure."""
     found: list[tuple[int, int]] = []
     start = mine[0][0] if mine else 0
@@ -209,6 +225,6 @@ def _taken_up(mine: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]
         if heard >= BACKCHANNEL_MS:
             found.append((start, stop))
             start = following
-        elif heard or following - stop > LONGEST_PAUSE_MS:
+        elif heard or following - stop > LONGEST_PAUSE_MS or any(a < following and b > stop for a, b in unsure):
             start = following  # whose turn it was then is not known
     return found

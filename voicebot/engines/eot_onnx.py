@@ -29,7 +29,7 @@ from voicebot.engines.base import EngineConfig
 from voicebot.errors import UsageError
 
 INPUT = "input_features"
-DEADLINE_MS = 200
+DEADLINE_MS = 400
 MOST_WAITING = 8
 _OPTIONS = frozenset(("model", "deadline_ms"))
 _log = log.get("eot")

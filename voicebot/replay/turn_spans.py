@@ -26,7 +26,7 @@ from voicebot.replay import mixing
 from voicebot.replay.spoken_tasks import SPELLED_AND_NUMBERS, Recording
 
 ANYTHING = Expectation("measure/anything", Mode.FREE, ())
-SPELLED = replace(SPELLED_AND_NUMBERS, quick_ms=600, pause_ms=1100)
+SPELLED = replace(SPELLED_AND_NUMBERS, quick_ms=600, pause_ms=1100, bare=True)
 """As a dialplan waits for a name that is spelled."""
 LONGEST_PAUSE_MS = 3000
 """Longer silences without anybody else speaking are left out: nobody says what they were."""

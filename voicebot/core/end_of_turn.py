@@ -141,11 +141,12 @@ class EndOfTurn:
 def standing(expectation: Expectation, text: str, hanging: Collection[str] = HANGING) -> Standing:
     """How `text` stands to what is expected."""
     words = normalise(text)
+    free = expectation.mode is Mode.FREE or not expectation.phrases
+    if not free and complete(expectation, text):  # first, for "a" and "i" are letters where a name is spelled
+        return Standing.COMPLETE
     if words and words[-1] in hanging:
         return Standing.HANGING
-    if expectation.mode is Mode.FREE or not expectation.phrases:
-        return Standing.PARTIAL if _half_said(words) else Standing.UNKNOWN
-    return Standing.COMPLETE if words and complete(expectation, text) else Standing.PARTIAL
+    return Standing.UNKNOWN if free and not _half_said(words) else Standing.PARTIAL
 
 
 def _half_said(words: list[str]) -> bool:

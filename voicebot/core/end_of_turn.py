@@ -3,7 +3,7 @@
 A wait is a sum of few terms, in milliseconds, each with a name, so that a timeline can say why it was what it was:
 
     words     what the dialplan expects here (`quick_ms`, `pause_ms`), and how the words so far stand to it
-    list      a dictated answer whose pitch does not come down: the next letter or digit follows
+    list      a dictated answer whose pitch stays up: the next letter or digit follows
     drawn     a long level sound at the end: "and uhhh"
     habit     this caller's own pauses within turns, in this call
     model     the operator's end-of-turn model, where there is one
@@ -58,8 +58,8 @@ class Standing(IntEnum):
 
 
 STEPS = {
-    False: (0.0, 0.5, 1.0, 2.5),
-    True: (0.0, 0.5, 2.0, 3.0),
+    False: (0.0, 1.0, 1.0, 2.5),
+    True: (0.0, 1.0, 2.0, 3.0),
 }
 """By `Expectation.bare`, then standing: wait `quick_ms` plus so many times the way from there to `pause_ms`. Half an
 answer to one question is surer to go on than a sentence that fits no example."""
@@ -90,8 +90,8 @@ class Evidence:
 class Weights:
     """Milliseconds for one unit of each. `list` and `drawn` are fitted: `voicebot measure turn-ends --fit`."""
 
-    list: float = 70.0
-    drawn: float = 120.0
+    list: float = 54.0
+    drawn: float = 49.0
     habit: float = 0.5
     model: float = 100.0
 
@@ -156,10 +156,11 @@ def _half_said(words: list[str]) -> bool:
 
 
 def list_tone(ending: Ending | None) -> float:
-    """Above 0 when the voice stayed up as in a list that goes on, below when it came down."""
+    """How far the voice stayed or went up, as in a list that goes on. A fall says nothing: the last but one item of
+    a list may fall, too, and a caller cut off in dictating is worse than a caller who waits."""
     if ending is None:
         return 0.0
-    return max(-MOST_LIST, min(MOST_LIST, ending.pitch + ending.slope))
+    return min(MOST_LIST, max(0.0, ending.pitch + ending.slope))
 
 
 def drawn(ending: Ending | None) -> float:

@@ -32,6 +32,8 @@ PHONE_NUMBER = Expectation(
     "measure/phone", Mode.OPEN, (" ".join(["{digit}"] * 10),), (("digit", DIGITS),),
     quick_ms=DIGITS_MS[0], pause_ms=DIGITS_MS[1], bare=True,
 )  # fmt: skip
+READ = "read aloud"
+MADE = "dictated (made)"
 GROUPED = (3, 3, 4)
 NUMBERS = 6
 """Made for each speaker."""
@@ -55,7 +57,7 @@ def tracks(found: Sequence[Recording], coffee: Dialplan, vad: Vad) -> Iterator[T
             case "commands_s2i":
                 yield _alone(recording, "answers", order)
             case "speech_libri_many" | "vad_aligned_libri":
-                yield _alone(recording, "read aloud", ANYTHING)
+                yield _alone(recording, READ, ANYTHING)
             case "vad_ami":
                 yield from _meeting(recording)
             case "calls" if "activity_json" in recording.labels:
@@ -88,7 +90,7 @@ def dictated(found: Sequence[Recording], pauses_ms: Sequence[int], seed: int = 1
                     sounds += [mixing.read(chance.choice(own[chance.choice(DIGITS)]).file, RATE), _quiet(60)]
                 sounds.append(_quiet(chance.choice(pauses_ms)))
             pcm = mixing.telephone(np.concatenate([_quiet(300), *sounds, _quiet(CLOSING_MS)]))
-            yield Track("dictated (made)", speaker, f"{speaker} {number}", pcm, PHONE_NUMBER)
+            yield Track(MADE, speaker, f"{speaker} {number}", pcm, PHONE_NUMBER)
 
 
 def _quiet(ms: int) -> mixing.Sound:

@@ -15,7 +15,7 @@ from math import log2
 import numpy as np
 import numpy.typing as npt
 
-from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES, RATE
+from voicebot.audio.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, RATE
 from voicebot.audio.levels import rms_dbfs
 
 LOWEST_HZ, HIGHEST_HZ = 65, 400
@@ -82,9 +82,10 @@ class Intonation:
 
     def push(self, pcm: bytes) -> Frame:
         """One 20 ms frame, 8 kHz int16 LE; a short one is filled up with silence."""
-        level = rms_dbfs(pcm)
-        fresh = np.frombuffer(pcm[: FRAME_SAMPLES * 2 & ~1].ljust(FRAME_SAMPLES * 2, b"\0"), "<i2")
-        self._tail = np.concatenate([self._tail[FRAME_SAMPLES:], fresh.astype(np.float32)])
+        whole = pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
+        level = rms_dbfs(whole)
+        fresh = np.frombuffer(whole, "<i2").astype(np.float32)
+        self._tail = np.concatenate([self._tail[FRAME_SAMPLES:], fresh])
         frame = Frame(level, pitch(self._tail) if level > QUIET_DBFS else None)
         self._frames.append(frame)
         self._count(frame)

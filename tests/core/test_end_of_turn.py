@@ -175,7 +175,9 @@ def test_a_higher_end_never_waits_shorter(each: Evidence, one: float, other: flo
 @given(expectations, texts)
 def test_words_that_hang_never_wait_shorter_than_the_same_words_complete(expectation: Expectation, text: str) -> None:
     call = EndOfTurn()
-    by_standing = sorted((standing(expectation, t), call.wait_ms(Evidence(expectation, t))) for t in (text, "and", "yes", ""))
+    by_standing = sorted(
+        (standing(expectation, t), call.wait_ms(Evidence(expectation, t))) for t in (text, "and", "yes", "")
+    )
     assert [ms for _, ms in by_standing] == sorted(ms for _, ms in by_standing)
 
 

@@ -52,9 +52,7 @@ async def test_who_is_late_has_no_vote(tmp_path: Path, engine: Callable[..., Any
     await eot.close()
 
 
-async def test_what_waits_is_bounded_and_the_rest_is_told_at_once(
-    tmp_path: Path, engine: Callable[..., Any]
-) -> None:
+async def test_what_waits_is_bounded_and_the_rest_is_told_at_once(tmp_path: Path, engine: Callable[..., Any]) -> None:
     eot = engine(onnx_model.write(tmp_path / "m.onnx"))
     await eot.start()
     answers = await asyncio.gather(*(eot.judge(PCM) for _ in range(20)))

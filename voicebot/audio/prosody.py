@@ -179,5 +179,3 @@ def _last_run(voiced: list[tuple[int, float, float]]) -> int:
     while count < len(voiced) and voiced[-count - 1][0] == voiced[-1][0] - count:
         count += 1
     return count
-
-

@@ -80,7 +80,9 @@ def turn_ends(
     model: Annotated[
         str, typer.Option(envvar="VOICEBOT_EOT_MODEL", help="End-of-turn model in smart-turn v3's format.")
     ] = "",
-    speakers: Annotated[str, typer.Option(help="all, fit or rest: the half that weights are fitted on, or not.")] = "all",
+    speakers: Annotated[
+        str, typer.Option(help="all, fit or rest: the half that weights are fitted on, or not.")
+    ] = "all",
     fit: Annotated[bool, typer.Option("--fit", help="Fit the weights of pitch and length, and print them.")] = False,
 ) -> None:
     """False cut-offs against latency at the ends of turns, beside fixed silence and webrtcvad."""
@@ -99,7 +101,9 @@ def turn_ends(
         everything = asyncio.run(turns.gather(folder, plan, asr=engine, model=model, report=status.update))
     if fit:
         weights, errors = turns.fit([s for s in everything if turns.fitting(s)])
-        console.print(f"fitted: list {weights.list} ms ± {errors['list']}, drawn {weights.drawn} ms ± {errors['drawn']}")
+        console.print(
+            f"fitted: list {weights.list} ms ± {errors['list']}, drawn {weights.drawn} ms ± {errors['drawn']}"
+        )
     found = [s for s in everything if turns.fitting(s) in halves[speakers]]
     for group in dict.fromkeys(s.track.group for s in found):
         here = [s for s in found if s.track.group == group]

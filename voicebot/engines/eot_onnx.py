@@ -12,19 +12,18 @@ that fails, is late or answers nonsense has no vote.
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 
 from voicebot import log
 from voicebot.audio.frames import RATE
 from voicebot.audio.logmel import BANDS, COLUMNS, SECONDS, log_mel
 from voicebot.audio.logmel import RATE as MODEL_RATE
+from voicebot.config import Settings
 from voicebot.engines.base import EngineConfig
 from voicebot.errors import UsageError
 
@@ -37,7 +36,7 @@ _log = log.get("eot")
 
 def check() -> str | None:
     """What it needs, in one sentence."""
-    path = os.environ.get("VOICEBOT_EOT_MODEL", "")
+    path = Settings().eot_model
     if not path:
         return "set VOICEBOT_EOT_MODEL to a model in smart-turn v3's format"
     return None if Path(path).is_file() else f"VOICEBOT_EOT_MODEL names no file: {path}"
@@ -47,7 +46,7 @@ def create(config: EngineConfig) -> OnnxEot:
     """`UsageError` for an unknown option, or when no model is named."""
     if unknown := sorted(set(config.options) - _OPTIONS):
         raise UsageError(f"eot onnx has no option {unknown[0]!r}. Use one of: {', '.join(sorted(_OPTIONS))}.")
-    path = str(config.options.get("model") or os.environ.get("VOICEBOT_EOT_MODEL", ""))
+    path = str(config.options.get("model") or Settings().eot_model)
     if not path:
         raise UsageError("The end-of-turn engine has no model. Set VOICEBOT_EOT_MODEL, or the option `model`.")
     return OnnxEot(Path(path), int(config.options.get("deadline_ms", DEADLINE_MS)), config.workers)
@@ -68,8 +67,7 @@ class OnnxEot:
         """Load the model and try it. `UsageError` when it cannot be read or takes something else."""
         self._model = await asyncio.to_thread(_load, self._path)
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="eot")
-        silence = np.zeros(1, np.int16).tobytes()
-        if await asyncio.to_thread(self._run, silence) is None:
+        if await asyncio.to_thread(_vote, self._model, bytes(2)) is None:
             raise UsageError(f"{self._path} does not answer with a probability.")
 
     async def close(self) -> None:
@@ -84,7 +82,7 @@ class OnnxEot:
             self.failed += 1
             return None
         self._waiting += 1
-        work = self._threads.submit(self._run, pcm)
+        work = self._threads.submit(_vote, self._model, pcm)
         work.add_done_callback(self._left)
         try:
             found = await asyncio.wait_for(asyncio.wrap_future(work), self._deadline_s)
@@ -96,18 +94,16 @@ class OnnxEot:
     def _left(self, _: Future[float | None]) -> None:
         self._waiting -= 1
 
-    def _run(self, pcm: bytes) -> float | None:
-        try:
-            samples = np.frombuffer(pcm[: len(pcm) & ~1], "<i2")[-SECONDS * RATE :]
-            wide = soxr.resample(samples.astype(np.float32) / 32768, RATE, MODEL_RATE, quality="HQ")
-            return _probability(self._model.run(None, {INPUT: log_mel(wide)[None]})[0])
-        except Exception as error:  # whatever a foreign model throws: it has no vote, and the call goes on
-            _log.warning("eot_model_failed", error=str(error))
-            return None
 
-
-def _probability(output: npt.NDArray[np.float32]) -> float | None:
-    value = float(np.asarray(output).reshape(-1)[0])
+def _vote(model: Any, pcm: bytes) -> float | None:
+    """In a thread."""
+    try:
+        samples = np.frombuffer(pcm[: len(pcm) & ~1], "<i2")[-SECONDS * RATE :]
+        wide = soxr.resample(samples.astype(np.float32) / 32768, RATE, MODEL_RATE, quality="HQ")
+        value = float(np.asarray(model.run(None, {INPUT: log_mel(wide)[None]})[0]).reshape(-1)[0])
+    except Exception as error:  # whatever a foreign model throws: it has no vote, and the call goes on
+        _log.warning("eot_model_failed", error=str(error))
+        return None
     return value if 0.0 <= value <= 1.0 else None  # false for NaN, too
 
 

@@ -48,7 +48,7 @@ class Row:
     pauses: int
     ends: int
     cut_at_300: float | None
-    """Share of pauses cut off, by the best operating point with a mean latency of 300 ms at most; None: there is none."""
+    """Share of pauses cut off, at the best operating point of at most 300 ms mean latency; None: there is none."""
     cut_at_600: float | None
     latency_at_5: float | None
     """Mean latency in ms where 5 % of pauses at most are cut off."""

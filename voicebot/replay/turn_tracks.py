@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def _one_side(recording: Recording, vad: Vad) -> Track:
     """A call of which one side was kept: a long silence is the other side's turn, a short one is not."""
     pcm = mixing.telephone(mixing.read(recording.file, RATE))
     voices = voiced(pcm, vad)
-    others = [(a + 100, b - 100) for (_, a), (b, _) in zip(voices, voices[1:], strict=False) if b - a > SURE_MS[0]]
+    others = [(a + 100, b - 100) for (_, a), (b, _) in pairwise(voices) if b - a > SURE_MS[0]]
     unsure = [(a, b) for a, b in others if b - a < SURE_MS[1]]
     turns = _taken_up(voices, [each for each in others if each not in unsure], unsure)
     return Track("one side", recording.file.stem, recording.file.stem, pcm, ANYTHING, turns)
@@ -156,7 +157,7 @@ def _taken_up(
     """Voices of one side joined into turns, those turns only that the other side then took up for sure."""
     found: list[tuple[int, int]] = []
     start = mine[0][0] if mine else 0
-    for (_, stop), (following, _) in zip(mine, mine[1:], strict=False):
+    for (_, stop), (following, _) in pairwise(mine):
         heard = sum(min(b, following) - max(a, stop) for a, b in others if a < following and b > stop)
         if heard >= BACKCHANNEL_MS:
             found.append((start, stop))

@@ -97,6 +97,14 @@ def test_a_caller_who_pauses_long_is_given_longer_and_forgotten_slowly() -> None
     assert before == call.wait_ms(Evidence(ANYTHING))
 
 
+def test_who_pauses_long_is_answered_quickly_all_the_same_once_the_answer_is_complete() -> None:
+    call = EndOfTurn()
+    for _ in range(5):
+        call.went_on(1500)
+    assert 250 == call.wait_ms(Evidence(YES_NO, "yes"))
+    assert 350 < call.wait_ms(Evidence(ORDER, "a latte"))  # there may be more to an order
+
+
 def test_a_model_that_is_sure_takes_most_of_the_wait_away() -> None:
     assert 300 == wait(ANYTHING, model=0.999999) == wait(ANYTHING, model=1.0)
     assert 1100 == wait(ANYTHING, model=0.0)

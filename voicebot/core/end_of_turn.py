@@ -5,7 +5,7 @@ A wait is a sum of few terms, in milliseconds, each with a name, so that a timel
     words     what the dialplan expects here (`quick_ms`, `pause_ms`), and how the words so far stand to it
     list      a dictated answer whose pitch stays up: the next letter or digit follows
     drawn     a long level sound at the end: "and uhhh"
-    habit     this caller's own pauses within turns, in this call
+    habit     this caller's own pauses within turns, in this call; not once a question is answered
     model     the operator's end-of-turn model, where there is one
     patience  what the operator adds for everybody
 
@@ -118,12 +118,13 @@ class EndOfTurn:
         """What adds up to `wait_ms`, before its bounds; terms of nothing are left out."""
         expectation, weights = evidence.expectation, self._weights
         unit_ms = max(0, expectation.pause_ms - expectation.quick_ms)
-        steps = STEPS[expectation.bare][standing(expectation, evidence.text, self._hanging)]
+        stands = standing(expectation, evidence.text, self._hanging)
+        answered = expectation.bare and stands is Standing.COMPLETE  # then nobody's habits matter
         found = {
-            "words": expectation.quick_ms + unit_ms * steps,
+            "words": expectation.quick_ms + unit_ms * STEPS[expectation.bare][stands],
             "list": weights.list * list_tone(evidence.ending) if expectation.bare else 0.0,
             "drawn": weights.drawn * drawn(evidence.ending),
-            "habit": weights.habit * (self.habit_ms - HABIT_MS),
+            "habit": 0.0 if answered else weights.habit * (self.habit_ms - HABIT_MS),
             "model": -weights.model * log_odds(evidence.model),
             "patience": float(self._patience_ms),
         }

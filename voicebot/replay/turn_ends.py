@@ -83,7 +83,8 @@ def adaptive(weights: Weights, model: bool = False, words: bool = True) -> Polic
     def waits(found: Sequence[Silence]) -> list[float]:
         decision, answers = EndOfTurn(weights=weights), list[float]()
         for s in found:
-            terms = decision.terms(Evidence(s.track.expectation, s.text, s.prosody, s.model if model else None))
+            text, vote = s.text if words else "", s.model if model else None
+            terms = decision.terms(Evidence(s.track.expectation, text, s.prosody, vote))
             answers.append(sum(terms.values()) + (0 if words else FIXED_MS - terms["words"]))
             if s.pause_ms is None:
                 decision.taken()

@@ -28,10 +28,14 @@ from voicebot.core.grammar import HESITATIONS, complete, normalise
 
 FLOOR_MS = 240
 """No sooner: voice activity reports a silence only then, and a caller breathes."""
-HANGING = UNFINISHED | HESITATIONS | frozenset(
-    "about because between double during every if into like number since triple until what's where which "
-    "while who without your his her their our its this these plus point dot dash".split()
-)  # fmt: skip
+HANGING = (
+    UNFINISHED
+    | HESITATIONS
+    | frozenset(
+        "because between dash dot double during every if into my our plus point since than the their triple until "
+        "while whose your".split()
+    )
+)
 """English words that nobody ends on."""
 DIGITS = frozenset("zero oh one two three four five six seven eight nine".split())
 MONTHS = frozenset("january february march april june july august september october november december".split())

@@ -29,9 +29,10 @@ NEARLY = 0.9
 """A shorter lag this close to the best one wins: the longer is its multiple."""
 QUIET_DBFS = -55.0
 """Below it a frame has no pitch, whatever its correlation: a line's hum."""
-FINAL_FRAMES = 15
-"""Voiced frames that make the end of a voice: 300 ms."""
+FINAL_FRAMES, LAST_FRAMES = 15, 5
+"""Voiced frames that make the end of a voice, 300 ms, and the very last of them."""
 KEPT_FRAMES = 100
+"""A summary looks back 2 s."""
 JUMP_ST = 6.0
 """A pitch further than this from its neighbours' middle is an octave taken wrongly."""
 PRIOR_SPREAD_ST, PRIOR_FRAMES = 2.5, 25
@@ -102,9 +103,9 @@ class Intonation:
         st = steady(np.array([each[1] for each in last], float))
         spread = max(1.0, self._spread)
         mean = self._level_sum / self._voiced
-        final_level = float(np.mean([each[2] for each in last[-5:]]))
+        final_level = float(np.mean([each[2] for each in last[-LAST_FRAMES:]]))
         return Prosody(
-            pitch=float(np.clip((np.median(st[-5:]) - self._middle) / spread, -4, 4)),
+            pitch=float(np.clip((np.median(st[-LAST_FRAMES:]) - self._middle) / spread, -4, 4)),
             slope=float(np.clip(_rise(at, st) / spread, -4, 4)),
             fall_db=max(0.0, mean - final_level),
             stretch=float(np.clip(log2(_last_run(voiced) * max(1, self._runs) / self._voiced), -3, 3)),
@@ -131,8 +132,8 @@ class Intonation:
 
 def pitch(samples: npt.NDArray[np.float32]) -> float | None:
     """Semitones above 65 Hz of the newest 25 ms of `samples` [323] at 8 kHz; None when they are not voiced."""
-    recent = samples[-_SPAN:] - samples.mean()
     whole = samples - samples.mean()
+    recent = whole[-_SPAN:]
     energy = float(recent @ recent)
     if energy <= 0.0:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,20 @@ def test_a_fixed_wait_cuts_off_what_pauses_longer_and_is_its_own_latency() -> No
     assert (4, 3, 0.5, 600.0) == (row.pauses, row.ends, row.cut, row.latency_ms)
     assert (0.75, 0.5) == (row.cut_at_300, row.cut_at_600)
     assert (900.0, 900.0) == (row.latency_at_5, row.latency_at_10)
+
+
+def test_groups_stand_alone_and_together() -> None:
+    read = replace(silence(None), track=Track("read aloud", "s", "p", b"", ANYTHING))
+    call = replace(silence(None), track=Track("two-party", "s", "p", b"", ANYTHING))
+    answer = silence(None)
+    assert {
+        "read aloud": [read],
+        "two-party": [call],
+        "answers": [answer],
+        "with words": [answer],
+        "sound alone": [call],
+        "all turns": [call, answer],
+    } == turn_ends.groups([read, call, answer])
 
 
 def test_an_engine_that_hears_no_end_cuts_nobody_off() -> None:

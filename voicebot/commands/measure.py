@@ -105,8 +105,7 @@ def turn_ends(
             f"fitted: list {weights.list} ms ± {errors['list']}, drawn {weights.drawn} ms ± {errors['drawn']}"
         )
     found = [s for s in everything if turns.fitting(s) in halves[speakers]]
-    for group in dict.fromkeys(s.track.group for s in found):
-        here = [s for s in found if s.track.group == group]
+    for group, here in turns.groups(found).items():
         rows = [turns.row(group, name, policy, here) for name, policy in turns.policies(bool(model)).items()]
         console.print(_turns_table(rows, f"{group}, {speakers} speakers: {rows[0].pauses} pauses, {rows[0].ends} ends"))
 

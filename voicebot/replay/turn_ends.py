@@ -151,6 +151,19 @@ def _best(found: Iterable[tuple[float, float]]) -> float | None:
     return min(found, default=(None, None))[0]
 
 
+def groups(found: Sequence[Silence]) -> Mapping[str, Sequence[Silence]]:
+    """By kind of recording, and together: where a recogniser hears, where there is sound alone, and both. Reading
+    aloud is left out of these: its recordings end at pauses, and even a neural model is at chance there."""
+    own = {name: [s for s in found if s.track.group == name] for name in dict.fromkeys(s.track.group for s in found)}
+    turns = [s for s in found if s.track.group != READ]
+    together = {
+        "with words": [s for s in turns if s.track.expectation.phrases],
+        "sound alone": [s for s in turns if not s.track.expectation.phrases],
+        "all turns": turns,
+    }
+    return own | {name: chosen for name, chosen in together.items() if chosen}
+
+
 # --- weights -------------------------------------------------------------------------------------------------------
 
 

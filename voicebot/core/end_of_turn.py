@@ -97,7 +97,7 @@ class Weights:
     list: float = 54.0
     drawn: float = 49.0
     habit: float = 0.5
-    model: float = 100.0
+    model: float = 70.0
 
 
 MOST_LIST, MOST_DRAWN, MOST_MODEL = 2.0, 2.0, 4.0

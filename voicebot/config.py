@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(30, ge=0, description="Days to keep recordings and timelines; 0 keeps them for ever.")
 
     vad: str = Field("silero", description="Voice activity: silero (webrtc where it cannot run) or webrtc.")
+    eot_model: str = Field("", description="End-of-turn model (ONNX, smart-turn v3's format) that joins the vote.")
     asr_workers: int = Field(1, ge=1, description="Recogniser processes.")
     tts_workers: int = Field(1, ge=1, description="Synthesiser processes.")
 

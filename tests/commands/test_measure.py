@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.peers import onnx_model
 from voicebot.commands.measure import app
 from voicebot.errors import UsageError
 
@@ -51,3 +52,23 @@ def test_echo_prints_its_table_and_what_the_figures_mean(folder: Path) -> None:
     printed = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "kept back" in printed.output
     assert "CPU: of guard and gate" in printed.output
+
+
+def test_ends_of_turns_are_told_beside_the_baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebot.log.configure", lambda **_: None)
+    monkeypatch.setenv("COLUMNS", "140")
+    with (tmp_path / "MANIFEST.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "category", "speaker", "transcript", "labels"])
+        writer.writerow([ROOT / "data/coffee/iced_mocha.flac", "commands_s2i", "", "", ""])
+    model = str(onnx_model.write(tmp_path / "m.onnx"))
+    printed = CliRunner().invoke(
+        app, ["turn-ends", str(tmp_path), "--coffee", COFFEE, "--model", model], catch_exceptions=False
+    )
+    for said in ("answers, all speakers", "fixed 600 ms", "webrtcvad only", "all and model"):
+        assert said in printed.output
+
+
+def test_a_half_of_the_speakers_that_there_is_not_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="all, fit, rest"):
+        CliRunner().invoke(app, ["turn-ends", str(folder), "--speakers", "some"], catch_exceptions=False)

@@ -18,6 +18,7 @@ from voicebot.errors import UsageError
 
 if TYPE_CHECKING:
     from voicebot.replay import echoes
+    from voicebot.replay import turn_ends as turns
     from voicebot.replay import understanding as measuring
 
 app = typer.Typer(help="How well it hears, on recordings.", no_args_is_help=True)
@@ -113,6 +114,58 @@ def _echo_table(found: list[echoes.Row], title: str) -> Table:
         table.add_row(condition, row.voices, right, lateness, f"{row.cpu_ms / row.heard:.3f}")
         if row.frames:
             table.add_row("", "", f"{row.own}/{row.frames} own", "", "")
+    return table
+
+
+@app.command("turn-ends")
+def turn_ends(
+    folder: Annotated[Path, typer.Argument(help="Folder with recordings and a MANIFEST.csv.")],
+    coffee: Annotated[
+        Path | None, typer.Option(help="Dialplan that takes the coffee orders; default: the one that ships.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Recogniser.")] = "pocketsphinx",
+    model: Annotated[
+        str, typer.Option(envvar="VOICEBOT_EOT_MODEL", help="End-of-turn model in smart-turn v3's format.")
+    ] = "",
+    speakers: Annotated[
+        str, typer.Option(help="all, fit or rest: the half that weights are fitted on, or not.")
+    ] = "all",
+    fit: Annotated[bool, typer.Option("--fit", help="Fit the weights of pitch and length, and print them.")] = False,
+) -> None:
+    """False cut-offs against latency at the ends of turns, beside fixed silence and webrtcvad."""
+    from voicebot.core import dialplan
+    from voicebot.replay import turn_ends as turns
+
+    log.configure(level="warning")
+    halves = {"all": (True, False), "fit": (True,), "rest": (False,)}
+    if speakers not in halves:
+        raise UsageError(f"--speakers is one of: {', '.join(halves)}.")
+    path = Settings().dialplans
+    file = coffee or (path / "coffee.yaml" if path.is_dir() else path)
+    console = Console()
+    with console.status("Listening…") as status:
+        plan = dialplan.parse(file.read_text("utf-8"), str(file))
+        everything = asyncio.run(turns.gather(folder, plan, asr=engine, model=model, report=status.update))
+    if fit:
+        weights, errors = turns.fit([s for s in everything if turns.fitting(s)])
+        console.print(
+            f"fitted: list {weights.list} ms ± {errors['list']}, drawn {weights.drawn} ms ± {errors['drawn']}"
+        )
+    found = [s for s in everything if turns.fitting(s) in halves[speakers]]
+    for group, here in turns.groups(found).items():
+        rows = [turns.row(group, name, policy, here) for name, policy in turns.policies(bool(model)).items()]
+        console.print(_turns_table(rows, f"{group}, {speakers} speakers: {rows[0].pauses} pauses, {rows[0].ends} ends"))
+
+
+def _turns_table(rows: list[turns.Row], title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("policy")
+    for head in ("cut at 300 ms", "at 600 ms", "ms at 5 % cut", "at 10 %", "as it is: cut", "ms"):
+        table.add_column(head, justify="right")
+    for row in rows:
+        shares = [f"{share:.0%}" if share is not None else "–" for share in (row.cut_at_300, row.cut_at_600)]
+        times = [f"{ms:.0f}" if ms is not None else "–" for ms in (row.latency_at_5, row.latency_at_10)]
+        table.add_row(row.policy, *shares, *times, f"{row.cut:.0%}", f"{row.latency_ms:.0f}")
     return table
 
 

@@ -1,6 +1,6 @@
 """Contracts of the engines. Each engine is one file `engines/<stage>_<name>.py` with a function
 
-    def create(config: EngineConfig) -> Vad | Asr | Llm | Tts
+    def create(config: EngineConfig) -> Vad | Eot | Asr | Llm | Tts
 
 and, beside it, `def check() -> str | None`: None when it can run here, else one sentence that says what it
 needs (no imports of heavy libraries, no network). Engines load by name (see `registry.py`); a third-party
@@ -73,6 +73,18 @@ class VadSession(Protocol):
 
 class Vad(Engine, Protocol):
     def open(self) -> VadSession: ...
+
+
+# --- end of turn -------------------------------------------------------------------------------------
+
+
+class Eot(Engine, Protocol):
+    """A model with a vote on whether the caller has finished. Optional: a call does without."""
+
+    async def judge(self, pcm: bytes) -> float | None:
+        """Probability 0..1 that the turn is over whose audio ends here, 8 kHz int16 LE; None: no vote (it failed, or
+        was late). Answers within the engine's deadline and never raises."""
+        ...
 
 
 # --- recogniser ---------------------------------------------------------------------------------------

@@ -97,9 +97,7 @@ async def serving(dialplans: Mapping[str, str], **settings: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def _process(
-    settings: Mapping[str, str], folder: Path
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _process(settings: Mapping[str, str], folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """From the end of the banner on; stopped as an operator stops it, by force if that does not help."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("VOICEBOT_", "OPENAI_"))}
     root = str(Path(__file__).parents[2])
@@ -113,7 +111,7 @@ async def _process(
         )
     try:
         async with asyncio.timeout(START_S):
-            while process.returncode is None and "Stop with" not in log.read_text("utf-8", "replace"):
+            while process.returncode is None and "Stop with" not in log.read_text("utf-8", "replace"):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         yield process, log.read_text("utf-8", "replace")
     finally:

@@ -26,23 +26,23 @@ class Echo:
         self._tail = np.zeros(TAPS - 1, np.float32)
 
     def push(self, played: bytes, spoken: bytes) -> bytes:
-        """int16 LE of the same length: what the caller hears, what the caller says; what the microphone hears of both."""
+        """What the caller hears and says; what the microphone hears of both. int16 LE of one length."""
         self._delayed = np.concatenate([self._delayed, _float(played)])
         size = len(played) // 2
         far, self._delayed = self._delayed[:size], self._delayed[size:]
         heard = np.convolve(np.concatenate([self._tail, far]), self._room, "valid")
         self._tail = np.concatenate([self._tail, far])[-(TAPS - 1) :]
-        return pcm16(heard + _float(spoken))
+        return pcm16(np.asarray(heard + _float(spoken), np.float32))
 
 
 def _float(pcm: bytes) -> npt.NDArray[np.float32]:
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
 
 
 def _highpass(hz: int) -> npt.NDArray[np.float64]:
     """A windowed-sinc filter of 65 taps at 8 kHz."""
     n = np.arange(65) - 32
     low = np.sinc(2 * hz / RATE * n) * (2 * hz / RATE) * np.hamming(65)
-    high = -low / np.sum(low)
+    high: npt.NDArray[np.float64] = -low / np.sum(low)
     high[32] += 1
     return high

@@ -95,7 +95,8 @@ class Uplink:
 
     def reads(self) -> bool:
         """Whether the caller's end reads at this tick."""
-        return not self._faults.slow_ms or self._tick * FRAME_MS % self._faults.slow_every_ms >= self._faults.slow_ms
+        every_ms = self._faults.slow_every_ms
+        return self._tick * FRAME_MS % every_ms < every_ms - self._faults.slow_ms
 
     def _hold(self, ms: int) -> None:
         self._held_until = max(self._held_until, self._tick + -(-ms // FRAME_MS))

@@ -14,7 +14,7 @@ import asyncio
 from array import array
 from base64 import b64decode, b64encode
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -80,12 +80,14 @@ async def calling(
     `PeerError` when the service does not take the call."""
     uri = parse_uri(address.url)
     if uri.secure or not _loopback(uri.host):
-        raise UsageError(f"{address.url} is not on this machine: a telephone that loads a service calls ws://127.0.0.1.")
+        raise UsageError(
+            f"{address.url} is not on this machine: a telephone that loads a service calls ws://127.0.0.1."
+        )
     phone = Telephone(address, Uplink(faults, seed), line, echo, 20 + seed % 100)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(DEADLINE_S):
-            await loop.create_connection(lambda: phone, uri.host, uri.port)  # type: ignore[arg-type,return-value]
+            await loop.create_connection(lambda: phone, uri.host, uri.port)  # type: ignore[type-var]
             await phone.open
     except (TimeoutError, OSError) as error:
         raise PeerError(f"{address.url} does not take the call: {error or 'no answer'}") from error
@@ -320,11 +322,14 @@ class Telephone:
             encoded = self._echoed(encoded)
         self.said += b64decode(encoded)
         self._sequence += 1
-        head = (
-            '{"event":"media","sequenceNumber":"%d","media":{"track":"inbound","chunk":"%d","timestamp":"%d","payload":"'
-            % (self._sequence, self.ticks, self.first_ms + (self.ticks - 1) * FRAME_MS)
+        media = (
+            f'"track":"inbound","chunk":"{self.ticks}","timestamp":"{self.first_ms + (self.ticks - 1) * FRAME_MS}",'
+            f'"payload":"{encoded.decode()}"'
         )
-        self._send(self._uplink.media(head.encode() + encoded + b'"},"streamSid":"%s"}' % self._sid.encode()))
+        message = (
+            f'{{"event":"media","sequenceNumber":"{self._sequence}","media":{{{media}}},"streamSid":"{self._sid}"}}'
+        )
+        self._send(self._uplink.media(message.encode()))
 
     def _echoed(self, encoded: bytes) -> bytes:
         """The frame with what its microphone hears of the bot: what was played in the 20 ms before."""
@@ -332,10 +337,10 @@ class Telephone:
         played = bytes(self.handset.heard[-2 * FRAME_SAMPLES : -FRAME_SAMPLES])
         return b64encode(ulaw_encode(self._echo.push(ulaw_decode(played), ulaw_decode(b64decode(encoded)))))
 
-    def _say(self, event: str, part: dict[str, object]) -> None:
+    def _say(self, event: str, part: Mapping[str, object]) -> None:
         self._send(self._uplink.other(self._message(event, part)))
 
-    def _message(self, event: str, part: dict[str, object]) -> bytes:
+    def _message(self, event: str, part: Mapping[str, object]) -> bytes:
         self._sequence += 1
         message = {"event": event, "sequenceNumber": str(self._sequence), event: part, "streamSid": self._sid}
         return orjson.dumps(message)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,7 @@ WATCH_MS = 3500
 LONG_WATCH_MS = 20_000
 """… and to get stuck, where that is looked for."""
 ANSWER_MS = 15_000
+LEARN_MS = 60_000
 FLOOR_S = 3
 ECHOES = ((60, 20.0), (120, 26.0), (180, 14.0), (240, 32.0), (150, 20.0), (90, 10.0))
 """Delay in ms and loss in dB, in turn."""
@@ -86,7 +87,7 @@ ECHOES = ((60, 20.0), (120, 26.0), (180, 14.0), (240, 32.0), (150, 20.0), (90, 1
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    faults: Faults = Faults()
+    faults: Faults = field(default_factory=Faults)
     parallel: int = 3
     watch_ms: int = WATCH_MS
     seed: int = 1
@@ -150,6 +151,16 @@ Dial = Callable[[str, int], Awaitable[Address]]
 """The address of a call from a number, in which the bot says a sentence (by its index)."""
 
 
+async def learn(dial: Dial) -> bytes:
+    """What a service says of its own accord when nobody interrupts it (μ-law), up to its first silence of a second."""
+    async with calling(await dial("+15550299999", 0), line=speech(line_noise())) as phone:
+        runs = phone.handset.runs
+        if not await phone.until(lambda: bool(runs), ANSWER_MS):
+            raise PeerError("The service took the call and said nothing.")
+        await phone.until(lambda: phone.ticks * FRAME_MS > runs[-1].end / PER_MS + 1000, LEARN_MS)
+    return bytes(phone.handset.heard[runs[0].at : runs[-1].end])
+
+
 async def run(
     clips: Sequence[Clip],
     dial: Dial,
@@ -172,9 +183,7 @@ async def run(
     return [task.result() for task in tasks]
 
 
-async def _call(
-    address: Address, clip: Clip, number: int, caller: str, prompt: bytes, options: Options
-) -> Trial:
+async def _call(address: Address, clip: Clip, number: int, caller: str, prompt: bytes, options: Options) -> Trial:
     seed = options.seed * 1000 + number
     echo = Echo(*ECHOES[number % len(ECHOES)], seed=number) if clip.kind is Kind.ECHO else None
     async with calling(address, options.faults, seed, speech(line_noise(number)), echo) as phone:

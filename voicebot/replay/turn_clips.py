@@ -7,10 +7,12 @@ Each kind is brought to a level that a telephone would bring: a caller at -26 dB
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from voicebot.replay.telephone import Speech, speech
 
 
 class Kind(StrEnum):
-    WORD = "short order"
+    WORD = "one word"
     ORDER = "coffee order"
     SENTENCE = "sentence"
     BACKCHANNEL = "backchannel"
@@ -54,7 +56,7 @@ LEVELS_DBFS = {
     Kind.TELEVISION: -42,
 }
 """RMS of the frames within 30 dB of the loudest."""
-WORDS = ("stop", "help", "no", "repeat", "start")
+WORDS = ("stop", "help", "no", "repeat", "start", "six", "Firefox")
 NOISES = {
     Kind.STREET: ("street", "traffic", "car", "train", "station", "airport"),
     Kind.BABBLE: ("cafe", "babble", "restaurant", "exhibition"),
@@ -107,42 +109,49 @@ def clips(folder: Path, limit: int, only: str = "", seed: int = 1) -> list[Clip]
     found = recordings(folder)
     chosen: list[Clip] = []
     for kind in Kind:
-        if only in kind:
-            every = list(_of(kind, found, limit))
-            chance = random.Random(seed)
-            chosen += [make() for make in (every if len(every) <= limit else chance.sample(every, limit))]
+        if only in kind.value:
+            every = _of(kind, found, limit)
+            drawn = every if len(every) <= limit else random.Random(seed).sample(every, limit)
+            chosen += [make() for make in drawn]
     if not chosen:
         raise UsageError(f"{folder} has no recording that can be played over the bot.")
     return chosen
 
 
 Make = Callable[[], Clip]
+"""A clip is read only when it was drawn."""
 
 
-def _of(kind: Kind, found: Sequence[Recording], limit: int) -> Iterator[Make]:
+def _of(kind: Kind, found: Sequence[Recording], limit: int) -> list[Make]:
     match kind:
         case Kind.WORD:
-            yield from (_whole(r, kind) for r in found if r.category == "read_an4" and r.transcript in WORDS)
+            return [_whole(r, kind) for r in found if r.category in ("read_an4", "read_misc") and r.transcript in WORDS]
         case Kind.ORDER:
-            yield from (_whole(r, kind) for r in found if r.category == "commands_s2i" and r.seconds <= LONGEST_S)
+            return [_whole(r, kind) for r in found if r.category == "commands_s2i" and r.seconds <= LONGEST_S]
         case Kind.SENTENCE:
-            read = (r for r in found if r.category in ("wideband", "read_misc") and 1.5 < r.seconds < 4.5)
-            yield from (_whole(r, kind) for r in read if len(r.transcript.split()) > 3)
+            read = [r for r in found if r.category in ("wideband", "read_misc") and r.seconds < LONGEST_S]
+            return [_whole(r, kind) for r in read if len(r.transcript.split()) > 3]
         case Kind.BACKCHANNEL:
-            yield from (_whole(r, kind) for r in found if r.category == "backchannel")
-            yield from (make for r in found if r.category == "vad_ami" for make in _short_turns(r))
-        case Kind.COUGH | Kind.KEYBOARD:
-            yield from (lambda n=n: _made(kind, n) for n in range(limit))
+            turns = [make for r in found if r.category == "vad_ami" for make in _short_turns(r)]
+            return [_whole(r, kind) for r in found if r.category == "backchannel"] + turns
         case Kind.STREET | Kind.BABBLE | Kind.ROOM | Kind.MUSIC:
-            for r in found:
-                if r.category == "noise" and any(word in str(r.labels.get("noise")) for word in NOISES[kind]):
-                    pieces = max(1, min(limit, int(r.seconds // NOISE_S)))
-                    yield from (lambda r=r, n=n: _piece(r, kind, n) for n in range(pieces))
+            here = [r for r in found if r.category == "noise" and _is(r, kind)]
+            pieces: list[Make] = [partial(_piece, r, kind, n) for r in here for n in range(_pieces(r, limit))]
+            return pieces or _made(kind, limit) if kind is Kind.MUSIC else pieces
         case Kind.TELEVISION:
-            yield from (lambda r=r: _piece(r, kind, 0) for r in found if r.category == "speech_libri_many")
-        case Kind.ECHO:
-            quiet = Clip("own echo", kind, speech(b""), 0, int(NOISE_S * 1000), True)
-            yield from (lambda: quiet for _ in range(limit))
+            return [partial(_piece, r, kind, 0) for r in found if r.category == "speech_libri_many"]
+        case Kind.COUGH | Kind.KEYBOARD | Kind.ECHO:
+            return _made(kind, limit)
+        case _:
+            assert_never(kind)
+
+
+def _is(recording: Recording, kind: Kind) -> bool:
+    return any(word in str(recording.labels.get("noise")) for word in NOISES[kind])
+
+
+def _pieces(recording: Recording, limit: int) -> int:
+    return max(1, min(limit, int(recording.seconds // NOISE_S)))
 
 
 def _whole(recording: Recording, kind: Kind) -> Make:
@@ -155,27 +164,34 @@ def _piece(recording: Recording, kind: Kind, number: int) -> Clip:
     return clip(f"{recording.file.stem} {number}", kind, sound[start : start + int(NOISE_S * RATE)])
 
 
-def _short_turns(recording: Recording) -> Iterator[Make]:
+def _short_turns(recording: Recording) -> list[Make]:
     """Turns of 0.25 to 0.9 s in a meeting, nobody else speaking within 0.2 s: nearly all of them backchannels."""
     turns = [(float(start), float(end)) for start, end, _ in recording.labels.get("speaker_turns", ())]
-    for start, end in turns:
-        others = [each for each in turns if each != (start, end)]
-        alone = all(after >= end + 0.2 or before <= start - 0.2 for after, before in others)
-        if 0.25 <= end - start <= 0.9 and alone and end < recording.seconds:
-            yield lambda start=start, end=end: clip(
-                f"{recording.file.stem} {start:.1f} s",
-                Kind.BACKCHANNEL,
-                mixing.read(recording.file, RATE)[int((start - 0.1) * RATE) : int((end + 0.1) * RATE)],
-            )
+    short = [(a, b) for a, b in turns if 0.25 <= b - a <= 0.9 and b < recording.seconds]
+    return [
+        partial(_turn, recording, start, end)
+        for start, end in short
+        if all(a >= end + 0.2 or b <= start - 0.2 for a, b in turns if (a, b) != (start, end))
+    ]
+
+
+def _turn(recording: Recording, start_s: float, end_s: float) -> Clip:
+    sound = mixing.read(recording.file, RATE)[int((start_s - 0.1) * RATE) : int((end_s + 0.1) * RATE)]
+    return clip(f"{recording.file.stem} {start_s:.1f} s", Kind.BACKCHANNEL, sound)
 
 
 # --- what nobody recorded ---------------------------------------------------------------------------------------
 
 
-def _made(kind: Kind, number: int) -> Clip:
-    chance = np.random.default_rng(number)
-    sound = _coughs(chance) if kind is Kind.COUGH else _typing(chance)
-    return clip(f"{kind} {number}", kind, sound, made=True)
+def _made(kind: Kind, limit: int) -> list[Make]:
+    if kind is Kind.ECHO:  # the telephone makes it, of what it hears
+        return [lambda: Clip("own echo", kind, speech(b""), 0, int(NOISE_S * 1000), True)] * limit
+    sounds = {Kind.COUGH: _coughs, Kind.KEYBOARD: _typing, Kind.MUSIC: _music}
+
+    def make(number: int) -> Clip:
+        return clip(f"{kind} {number}", kind, sounds[kind](np.random.default_rng(number)), made=True)
+
+    return [partial(make, number) for number in range(limit)]
 
 
 def _coughs(chance: np.random.Generator) -> Sound:
@@ -202,4 +218,16 @@ def _typing(chance: np.random.Generator) -> Sound:
             place = int((at + offset) * RATE)
             sound[place : place + len(click)] += (click * loud * chance.uniform(0.5, 1)).astype(np.float32)
         at += float(chance.uniform(0.1, 0.28))
+    return sound
+
+
+def _music(chance: np.random.Generator) -> Sound:
+    """Four seconds of a plucked tune, as between announcements."""
+    sound = np.zeros(int(NOISE_S * RATE), np.float32)
+    scale = 220 * 2 ** (np.array([0, 2, 4, 7, 9, 12, 14, 16]) / 12)
+    t = np.arange(RATE) / RATE
+    for at in np.arange(0, NOISE_S - 1, 0.25):
+        hz = scale[chance.integers(len(scale))]
+        tone = sum(np.sin(2 * np.pi * hz * n * t) / n**1.5 for n in range(1, 6)) * np.exp(-t / 0.35)
+        sound[int(at * RATE) : int(at * RATE) + RATE] += tone.astype(np.float32)
     return sound

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from voicebot.audio.frames import RATE
+from voicebot.audio.frames import FRAME_MS, RATE
 from voicebot.audio.g711 import ulaw_decode
 from voicebot.replay.handset import Run
 
@@ -28,7 +29,7 @@ LONG = 400 * PER_MS
 ALIKE = 0.9
 """Correlation from which two stretches are the same, where they are not equal bit by bit."""
 BREATH_MS = 100
-"""A shorter hole in the bot's voice is a late packet, not a stop."""
+"""A shorter hole in the bot's voice is not noticed."""
 BACK_MS = 1500
 """A bot that begins further back than this, or at the very beginning, does not go on: it says the sentence again."""
 
@@ -75,6 +76,8 @@ class Verdict:
     """How long it was silent, each time that it stopped and went on."""
     jumps_ms: tuple[float, ...]
     """Each time it went on: what is missing of the sentence; below zero, what was said twice."""
+    stutters: int
+    """Holes of `BREATH_MS` and more that no `clear` began: its audio came too late."""
     heard: int
     """Samples of the sentence that were heard, up to the furthest."""
 
@@ -156,16 +159,10 @@ def judge(
     onset = int(onset_ms * PER_MS)
     hold = next((at - onset_ms for at in clears if at >= onset_ms), None)
     mine = _first_telling(spoken)
-    stops = [
-        (before, after)
-        for before, after in zip(mine, mine[1:], strict=False)
-        if before.end >= onset and after.at - before.end >= BREATH_MS * PER_MS
-    ]
-    jumps = [
-        (after.begins - before.ends) / PER_MS
-        for before, after in zip(mine, mine[1:], strict=False)
-        if before.end >= onset
-    ]
+    seams = [(before, after) for before, after in pairwise(mine) if before.end >= onset]
+    stops = [seam for seam in seams if _cleared(*seam, clears)]
+    stutters = sum(seam not in stops and seam[1].at - seam[0].end >= BREATH_MS * PER_MS for seam in seams)
+    jumps = tuple((after.begins - before.ends) / PER_MS for before, after in stops)
     furthest = max((each.ends for each in mine), default=0)
     holes = tuple((after.at - before.end) / PER_MS for before, after in stops)
     whole = furthest >= len(sentence) - BREATH_MS * PER_MS
@@ -175,9 +172,14 @@ def judge(
     elif stops:
         outcome, last = Outcome.RESUMED, stops[-1][0]
     else:
-        return Verdict(Outcome.WENT_ON, hold, None, (), tuple(jumps), furthest)
+        return Verdict(Outcome.WENT_ON, hold, None, (), jumps, stutters, furthest)
     silence_ms = max(0.0, (_last_sound(heard, last) - onset) / PER_MS)
-    return Verdict(outcome, hold, silence_ms, holes, tuple(jumps), furthest)
+    return Verdict(outcome, hold, silence_ms, holes, jumps, stutters, furthest)
+
+
+def _cleared(before: Placed, after: Placed, clears: Sequence[float]) -> bool:
+    """Whether the hole between them began with a `clear`, which may come just before what was left was played."""
+    return any(before.end / PER_MS - 2 * FRAME_MS <= at <= after.at / PER_MS for at in clears)
 
 
 def _first_telling(spoken: Sequence[Placed]) -> list[Placed]:

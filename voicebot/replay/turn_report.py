@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,8 +31,11 @@ COLUMNS = {
 """Times in ms, median / 95th percentile."""
 
 
-def show(console: Console, trials: Sequence[Trial]) -> None:
-    """What a person reads."""
+def show(console: Console, trials: Sequence[Trial], told: Mapping[str, str]) -> None:
+    """What a person reads; `told`: what was measured, and where."""
+    for name, value in told.items():
+        console.print(f"  [dim]{name:14}[/] {value}", highlight=False)
+    console.print()
     table = Table(title="Played over the bot's voice (ms: median / 95th percentile)", box=None, title_justify="left")
     table.add_column("")
     for name in COLUMNS:
@@ -77,13 +80,15 @@ def summary(trials: Sequence[Trial]) -> dict[str, str]:
         "interruptions: onset to hold": spread(t.verdict.hold_ms for t in real if t.verdict) + " ms",
         "interruptions: onset to silence heard": spread(obeyed) + " ms",
         "interruptions: onset to commit": spread(t.commit_ms for t in real) + " ms",
-        f"interruptions obeyed, and within {OBEYED_MS} ms": f"{share(len(obeyed), len(real))}, {share(in_time, len(real))}",
+        "interruptions obeyed": share(len(obeyed), len(real)),
+        f"… within {OBEYED_MS} ms": share(in_time, len(real)),
         "no interruption, and not yielded to for good": share(kept, len(noise)),
         "went on within 20 ms of where it stopped": share(sum(abs(j) <= 20 for j in jumps), len(jumps)),
         "heard text: words off, median / p95; within one word": (
             f"{spread(abs(t.words) for t in texts)}; {share(sum(abs(t.words) <= 1 for t in texts), len(texts))}"
         ),
         "heard text: ms off": spread(t.off_ms for t in texts),
+        "holes because the bot's audio came late": str(sum(t.verdict.stutters for t in trials if t.verdict)),
         "longest mutual silence": f"{max((t.silence_ms for t in trials), default=0)} ms; "
         f"{sum(t.silence_ms > DEAD_AIR_MS for t in trials)} calls over {DEAD_AIR_MS} ms",
         "the telephone's own lateness, worst tick of a call": spread(t.late_ms for t in trials) + " ms",
@@ -102,11 +107,11 @@ def spread(values: Iterable[float | None]) -> str:
     return f"{np.percentile(known, 50):.0f} / {np.percentile(known, 95):.0f}" if known else "–"
 
 
-def as_json(trials: Sequence[Trial]) -> dict[str, Any]:
+def as_json(trials: Sequence[Trial], told: Mapping[str, str]) -> dict[str, Any]:
     """Every trial, and the summary."""
     rows = []
     for t in trials:
         row = asdict(t)
         row["clip"] = {"name": t.clip.name, "kind": t.clip.kind.value, "made": t.clip.made}
         rows.append(row)
-    return {"summary": summary(trials), "trials": rows}
+    return {"told": dict(told), "summary": summary(trials), "trials": rows}

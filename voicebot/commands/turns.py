@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ def turns(
 ) -> None:
     """What it does when somebody speaks, coughs or plays music over its voice."""
     log.configure(level="error")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     faults = Faults(
         loss, duplicate, reorder, jitter, burst, late_marks_ms=late_marks, lost_marks=lost_marks, slow_ms=slow
     )
@@ -84,9 +85,9 @@ class _Watch:
     show: Callable[[str], None]
     done: int = 0
 
-    def __call__(self, trial: Trial) -> None:
+    def __call__(self, clip: Clip) -> None:
         self.done += 1
-        self.show(f"{self.done} of {self.total}: {trial.clip.kind}, {trial.clip.name}")
+        self.show(f"{self.done} of {self.total}: {clip.kind}, {clip.name}")
 
 
 async def _ours(clips: list[Clip], options: Options, watch: _Watch) -> list[Trial]:
@@ -98,7 +99,10 @@ async def _ours(clips: list[Clip], options: Options, watch: _Watch) -> list[Tria
 
         trials = await turn_bench.run(clips, dial, [prompt.ulaw for prompt in prompts], options, watch)
         records = await service.timelines()
-    return [turn_bench.with_record(t, records.get(t.caller, []), prompts[t.number % len(prompts)]) for t in trials]
+    return [
+        turn_bench.with_record(t, records.get(turn_bench.caller(t.number), []), prompts[t.number % len(prompts)])
+        for t in trials
+    ]
 
 
 async def _peer(clips: list[Clip], options: Options, url: str, watch: _Watch) -> list[Trial]:

@@ -18,24 +18,20 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import orjson
-from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
-from websockets.uri import parse_uri
 
 from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
-from voicebot.errors import PeerError, UsageError
+from voicebot.errors import UsageError
+from voicebot.replay.client_socket import ClientSocket
 from voicebot.replay.echo import Echo
 from voicebot.replay.faults import Faults, Uplink
 from voicebot.replay.handset import SILENCE, Handset
 
-DEADLINE_S = 10.0
-"""For the connection."""
-CLOSE_S = 2.0
-"""The service has this long to close its side."""
+LONGEST_S = 10.0
+"""More than what a script waits for, at most: the telephone itself was stalled."""
 STALLED_S = 0.01
 """Later than this the telephone itself was held up: it first hears what came meanwhile."""
 
@@ -78,19 +74,13 @@ async def calling(
 ) -> AsyncIterator[Telephone]:
     """A call that is up, hung up at the end. `line`: what is sent while the caller says nothing, over and over.
     `PeerError` when the service does not take the call."""
-    uri = parse_uri(address.url)
-    if uri.secure or not _loopback(uri.host):
+    url = urlsplit(address.url)
+    if url.scheme != "ws" or not _loopback(url.hostname or ""):
         raise UsageError(
             f"{address.url} is not on this machine: a telephone that loads a service calls ws://127.0.0.1."
         )
     phone = Telephone(address, Uplink(faults, seed), line, echo, 20 + seed % 100)
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            await loop.create_connection(lambda: phone, uri.host, uri.port)  # type: ignore[type-var]
-            await phone.open
-    except (TimeoutError, OSError) as error:
-        raise PeerError(f"{address.url} does not take the call: {error or 'no answer'}") from error
+    await phone.connect()
     try:
         yield phone
     finally:
@@ -105,15 +95,13 @@ def _loopback(host: str) -> bool:
 
 
 class Telephone:
-    """An asyncio protocol; made by `calling`."""
+    """Made by `calling`."""
 
     def __init__(self, address: Address, uplink: Uplink, line: Speech, echo: Echo | None, first_ms: int) -> None:
         self._address, self._uplink, self._line, self._echo = address, uplink, line, echo
         self._loop = asyncio.get_running_loop()
-        self._web = ClientProtocol(parse_uri(address.url), max_size=2**22)
-        self._transport: asyncio.Transport | None = None
-        self._text = b""
-        self._timer: asyncio.TimerHandle | None = None
+        self._socket = ClientSocket(address.url, self._hear, lambda: self._strange("binary"))
+        self._timer: asyncio.Handle | None = None
         self._stalled = False
         self._began_s = 0.0
         self._sequence = 0
@@ -121,15 +109,11 @@ class Telephone:
         self._turned: asyncio.Future[bool] | None = None
         self._until: Callable[[], bool] = lambda: False
         self._speaks: deque[bytes] = deque()
-        self.open: asyncio.Future[None] = self._loop.create_future()
-        self.over = asyncio.Event()
         self.handset = Handset()
         self.said = bytearray()
         """μ-law of the caller, from the start of the call."""
         self.clears: list[float] = []
         """When `clear` came."""
-        self.closed_ms: float | None = None
-        """When the service ended the stream, if it did."""
         self.strange: list[str] = []
         """Messages that a carrier would not understand; the first 20."""
         self.late_ms = array("f")
@@ -137,6 +121,35 @@ class Telephone:
         self.first_ms = first_ms
         """`media.timestamp` of the first frame: real streams do not begin at zero."""
         self.ticks = 0
+
+    async def connect(self) -> None:
+        """`PeerError` when the service does not take the call."""
+        await self._socket.open({"User-Agent": "Twilio.TmeWs/1.0", **self._address.headers})
+        self._socket.send([b'{"event":"connected","protocol":"Call","version":"1.0.0"}'])
+        start = {
+            "accountSid": "AC1",
+            "streamSid": self._sid,
+            "callSid": self._address.call_sid,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+            "customParameters": self._address.parameters,
+        }
+        self._say("start", start)
+        self.handset.tick()
+        self._began_s = self._loop.time()
+        self._timer = self._loop.call_at(self._began_s + FRAME_MS / 1000, self._tick)
+
+    async def hang_up(self) -> None:
+        """`stop`, and the end of the stream; harmless when it is over."""
+        if self._timer:
+            self._timer.cancel()
+        self._say("stop", {"accountSid": "AC1", "callSid": self._address.call_sid})
+        await self._socket.close()
+
+    @property
+    def over(self) -> bool:
+        """Whether the service has ended the stream."""
+        return self._socket.closed_by_service or self._socket.over.is_set()
 
     # --- what the script says
 
@@ -154,7 +167,7 @@ class Telephone:
 
     async def until(self, true: Callable[[], bool], timeout_ms: float) -> bool:
         """Look at every tick; False when the time is up or the call is over."""
-        if self.over.is_set():
+        if self.over:
             return False
         self._until, self._turned = true, self._loop.create_future()
         waiting = self._loop.call_later(timeout_ms / 1000, self._turn, False)
@@ -167,102 +180,11 @@ class Telephone:
     async def waits(self, ms: float) -> bool:
         """For that much audio; False when the call is over."""
         end = self.ticks + ms / FRAME_MS
-        return await self.until(lambda: self.ticks >= end, ms + DEADLINE_S * 1000)
-
-    async def hang_up(self) -> None:
-        """`stop`, and the end of the stream; harmless when it is over."""
-        if self._timer:
-            self._timer.cancel()
-        if self._transport is None or self.over.is_set():
-            return
-        self._say("stop", {"accountSid": "AC1", "callSid": self._address.call_sid})
-        self._web.send_close(1000)
-        self._flush()
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self.over.wait()
-        except TimeoutError:
-            self._transport.abort()
+        return await self.until(lambda: self.ticks >= end, ms + LONGEST_S * 1000)
 
     def _turn(self, true: bool) -> None:
         if self._turned and not self._turned.done():
             self._turned.set_result(true)
-
-    # --- the connection
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        request = self._web.connect()
-        request.headers.update({"User-Agent": "Twilio.TmeWs/1.0", **self._address.headers})
-        self._web.send_request(request)
-        self._flush()
-
-    def data_received(self, data: bytes) -> None:
-        self._web.receive_data(data)
-        for event in self._web.events_received():
-            if isinstance(event, Response):
-                self._answered()
-            elif isinstance(event, Frame):
-                self._frame(event)
-        self._flush()
-
-    def eof_received(self) -> None:
-        self._web.receive_eof()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._timer:
-            self._timer.cancel()
-        if self.closed_ms is None and not self._web.close_expected():
-            self.closed_ms = self.now_ms
-        if not self.open.done():
-            self.open.set_exception(OSError(str(self._web.handshake_exc or error or "closed")))
-        self.over.set()
-        self._turn(False)
-
-    def pause_writing(self) -> None: ...  # a carrier does not wait for a service that does not read
-
-    def resume_writing(self) -> None: ...
-
-    def _flush(self) -> None:
-        assert self._transport
-        for data in self._web.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:
-                self._transport.close()
-
-    def _answered(self) -> None:
-        if self._web.handshake_exc is not None:
-            self.open.set_exception(OSError(str(self._web.handshake_exc)))
-            return
-        self._send([b'{"event":"connected","protocol":"Call","version":"1.0.0"}'])
-        start = {
-            "accountSid": "AC1",
-            "streamSid": self._sid,
-            "callSid": self._address.call_sid,
-            "tracks": ["inbound"],
-            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-            "customParameters": self._address.parameters,
-        }
-        self._say("start", start)
-        self.handset.tick()
-        self._began_s = self._loop.time()
-        self._timer = self._loop.call_at(self._began_s + FRAME_MS / 1000, self._tick)
-        self.open.set_result(None)
-
-    def _frame(self, frame: Frame) -> None:
-        match frame.opcode:
-            case Opcode.TEXT | Opcode.CONT:
-                self._text += frame.data
-                if frame.fin:
-                    text, self._text = self._text, b""
-                    self._hear(text)
-            case Opcode.CLOSE:
-                self.closed_ms = self.now_ms if self.closed_ms is None else self.closed_ms
-            case Opcode.BINARY:
-                self._strange("binary")
-            case _:
-                pass
 
     # --- what comes
 
@@ -290,7 +212,7 @@ class Telephone:
 
     def _give_back(self, names: Sequence[str]) -> None:
         for name in names:
-            self._send(self._uplink.mark(self._message("mark", {"name": name})))
+            self._socket.send(self._uplink.mark(self._message("mark", {"name": name})))
 
     # --- what leaves
 
@@ -299,23 +221,24 @@ class Telephone:
         late_s = self._loop.time() - (self._began_s + (self.ticks + 1) * FRAME_MS / 1000)
         if late_s > STALLED_S and not self._stalled:
             self._stalled = True
-            self._timer = self._loop.call_soon(self._tick)  # type: ignore[assignment]
+            self._timer = self._loop.call_soon(self._tick)
             return
         self._stalled = False
-        while late_s >= 0 and not self.over.is_set():
+        while late_s >= 0 and not self.over:
             self.ticks += 1
             self.late_ms.append(late_s * 1000)
             self._play_and_say()
             late_s = self._loop.time() - (self._began_s + (self.ticks + 1) * FRAME_MS / 1000)
+        if self.over:
+            self._turn(False)
+            return
         if self._turned and self._until():
             self._turn(True)
-        if not self.over.is_set():
-            self._timer = self._loop.call_at(self._began_s + (self.ticks + 1) * FRAME_MS / 1000, self._tick)
+        self._timer = self._loop.call_at(self._began_s + (self.ticks + 1) * FRAME_MS / 1000, self._tick)
 
     def _play_and_say(self) -> None:
-        assert self._transport
-        self._send(self._uplink.tick())
-        (self._transport.resume_reading if self._uplink.reads() else self._transport.pause_reading)()
+        self._socket.send(self._uplink.tick())
+        self._socket.reads(self._uplink.reads())
         self._give_back(self.handset.tick())
         encoded = self._speaks.popleft() if self._speaks else self._line.encoded[self.ticks % len(self._line.encoded)]
         if self._echo:
@@ -329,7 +252,7 @@ class Telephone:
         message = (
             f'{{"event":"media","sequenceNumber":"{self._sequence}","media":{{{media}}},"streamSid":"{self._sid}"}}'
         )
-        self._send(self._uplink.media(message.encode()))
+        self._socket.send(self._uplink.media(message.encode()))
 
     def _echoed(self, encoded: bytes) -> bytes:
         """The frame with what its microphone hears of the bot: what was played in the 20 ms before."""
@@ -338,15 +261,9 @@ class Telephone:
         return b64encode(ulaw_encode(self._echo.push(ulaw_decode(played), ulaw_decode(b64decode(encoded)))))
 
     def _say(self, event: str, part: Mapping[str, object]) -> None:
-        self._send(self._uplink.other(self._message(event, part)))
+        self._socket.send(self._uplink.other(self._message(event, part)))
 
     def _message(self, event: str, part: Mapping[str, object]) -> bytes:
         self._sequence += 1
         message = {"event": event, "sequenceNumber": str(self._sequence), event: part, "streamSid": self._sid}
         return orjson.dumps(message)
-
-    def _send(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            self._web.send_text(message)
-        if messages:
-            self._flush()

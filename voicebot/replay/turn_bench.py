@@ -101,7 +101,6 @@ class Trial:
 
     clip: Clip
     number: int
-    caller: str
     onset_ms: float
     """In the call."""
     seen_ms: float
@@ -153,7 +152,7 @@ Dial = Callable[[str, int], Awaitable[Address]]
 
 async def learn(dial: Dial) -> bytes:
     """What a service says of its own accord when nobody interrupts it (μ-law), up to its first silence of a second."""
-    async with calling(await dial("+15550299999", 0), line=speech(line_noise())) as phone:
+    async with calling(await dial(caller(9999), 0), line=speech(line_noise())) as phone:
         runs = phone.handset.runs
         if not await phone.until(lambda: bool(runs), ANSWER_MS):
             raise PeerError("The service took the call and said nothing.")
@@ -166,42 +165,60 @@ async def run(
     dial: Dial,
     prompts: Sequence[bytes],
     options: Options,
-    report: Callable[[Trial], None] = lambda trial: None,
+    report: Callable[[Clip], None] = lambda clip: None,
 ) -> list[Trial]:
     """A trial for each clip, in their order. `prompts`: the sentences as they are spoken, μ-law."""
     at_once = asyncio.Semaphore(options.parallel)
 
-    async def one(number: int, clip: Clip) -> Trial:
+    async def one(number: int, clip: Clip) -> _Call:
         async with at_once:
-            sentence, caller = number % len(prompts), f"+1555020{number:04}"
-            trial = await _call(await dial(caller, sentence), clip, number, caller, prompts[sentence], options)
-            report(trial)
-            return trial
+            call = await _call(await dial(caller(number), number % len(prompts)), clip, number, options)
+            report(clip)
+            return call
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(number, clip)) for number, clip in enumerate(clips)]
-    return [task.result() for task in tasks]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(number, clip)) for number, clip in enumerate(clips)]
+    except* PeerError as failed:
+        raise failed.exceptions[0] from None
+    # Judged when all is over: no call waits for the arithmetic of another.
+    return [_judged(task.result(), n, prompts[n % len(prompts)], options.keep) for n, task in enumerate(tasks)]
 
 
-async def _call(address: Address, clip: Clip, number: int, caller: str, prompt: bytes, options: Options) -> Trial:
+def caller(number: int) -> str:
+    """The number from which a trial's call comes."""
+    return f"+1555020{number:04}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    clip: Clip
+    phone: Telephone
+    onset_ms: float
+
+
+async def _call(address: Address, clip: Clip, number: int, options: Options) -> _Call:
     seed = options.seed * 1000 + number
     echo = Echo(*ECHOES[number % len(ECHOES)], seed=number) if clip.kind is Kind.ECHO else None
     async with calling(address, options.faults, seed, speech(line_noise(number)), echo) as phone:
-        if not await phone.until(lambda: bool(phone.handset.runs), ANSWER_MS):
-            raise PeerError("The service took the call and said nothing.")
-        first = phone.handset.runs[0].at
+        await phone.until(lambda: bool(phone.handset.runs), ANSWER_MS)
+        answered_ms = phone.ticks * FRAME_MS
         await phone.waits(random.Random(seed).randint(*BETWEEN_MS))
         begin_ms = phone.plays(clip.speech)
         await phone.waits(clip.end_ms + options.watch_ms)
-    onset_ms = first / PER_MS if echo else begin_ms + clip.onset_ms
-    if options.keep:
-        keep(options.keep / f"{number:03} {clip.kind.value.replace(' ', '_')} {clip.name}.wav", phone)
-    heard = phone.handset.heard
-    spoken = turn_figures.placed(heard, phone.handset.runs, prompt)
+    return _Call(clip, phone, answered_ms if echo else begin_ms + clip.onset_ms)
+
+
+def _judged(call: _Call, number: int, prompt: bytes, folder: Path | None) -> Trial:
+    phone, onset_ms = call.phone, call.onset_ms
+    if folder:
+        keep(folder / f"{number:03} {call.clip.kind.value.replace(' ', '_')} {call.clip.name}.wav", phone)
+    heard, runs = phone.handset.heard, phone.handset.runs
+    first = runs[0].at if runs else 0
+    spoken = turn_figures.placed(heard, runs, prompt)
     return Trial(
-        clip,
+        call.clip,
         number,
-        caller,
         onset_ms,
         len(heard) / PER_MS - onset_ms,
         turn_figures.judge(heard, spoken, prompt, onset_ms, phone.clears) if spoken else None,
@@ -222,10 +239,10 @@ def with_record(trial: Trial, records: Sequence[Record], prompt: Prompt) -> Tria
     """The trial, with what the call's own record says of it."""
     after = [(r.ms - trial.onset_ms, r) for r in records]
     after = [(ms, r) for ms, r in after if 0 <= ms < trial.seen_ms - FRAME_MS]
-    cut = next(((ms, r) for ms, r in after if r.kind == "said" and not r.fields.get("complete")), None)
-    text = None
-    if cut and trial.verdict:
-        words = [(word.at, word.text) for word in prompt.words]
-        text = turn_figures.heard_text(str(cut[1].fields["heard"]), words, trial.verdict.heard, len(prompt.ulaw))
     events = tuple((ms, f"{r.kind} {r.fields.get('text') or r.fields.get('state') or ''}".strip()) for ms, r in after)
-    return replace(trial, commit_ms=cut[0] if cut else None, text=text, events=events)
+    ms, said = next(((ms, r) for ms, r in after if r.kind == "said"), (0.0, None))
+    if said is None or said.fields.get("complete") or trial.verdict is None:
+        return replace(trial, events=events)
+    words = [(word.at, word.text) for word in prompt.words]
+    text = turn_figures.heard_text(str(said.fields["heard"]), words, trial.verdict.heard, len(prompt.ulaw))
+    return replace(trial, commit_ms=ms, text=text, events=events)

@@ -25,8 +25,7 @@ COLUMNS = {
     "silence": "from the onset to the last sound of the bot, the last time that it stopped",
     "commit": "from the onset to the decision in the call's record that the caller has the floor",
     "hole": "how long the bot was silent before it went on",
-    "twice": "of its sentence, heard a second time when it went on",
-    "missing": "of its sentence, never heard when it went on",
+    "jump": "of its sentence, what is missing when it went on; below zero, what was said twice (the widest last)",
 }
 """Times in ms, median / 95th percentile."""
 
@@ -39,7 +38,7 @@ def show(console: Console, trials: Sequence[Trial], told: Mapping[str, str]) -> 
     table = Table(title="Played over the bot's voice (ms: median / 95th percentile)", box=None, title_justify="left")
     table.add_column("")
     for name in COLUMNS:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     for kind in Kind:
         if mine := [t for t in trials if t.clip.kind is kind and t.verdict]:
             table.add_row(kind.value + ("†" if any(t.clip.made for t in mine) else ""), *_row(mine))
@@ -54,7 +53,6 @@ def show(console: Console, trials: Sequence[Trial], told: Mapping[str, str]) -> 
 
 def _row(trials: Sequence[Trial]) -> list[str]:
     verdicts = [t.verdict for t in trials if t.verdict]
-    jumps = [j for v in verdicts for j in v.jumps_ms]
     return [
         str(len(trials)),
         *(str(sum(v.outcome is o for v in verdicts)) for o in Outcome),
@@ -62,8 +60,7 @@ def _row(trials: Sequence[Trial]) -> list[str]:
         spread(v.silence_ms for v in verdicts),
         spread(t.commit_ms for t in trials),
         spread(h for v in verdicts for h in v.holes_ms),
-        spread(-j for j in jumps if j < 0),
-        spread(j for j in jumps if j > 0),
+        _widest(j for v in verdicts for j in v.jumps_ms),
     ]
 
 
@@ -97,6 +94,11 @@ def summary(trials: Sequence[Trial]) -> dict[str, str]:
     }
 
 
+def _widest(jumps: Iterable[float]) -> str:
+    known = list(jumps)
+    return f"{np.percentile(known, 50):.0f}/{max(known, key=abs):.0f}" if known else "–"
+
+
 def share(part: int, whole: int) -> str:
     return f"{part} of {whole} ({part / whole:.0%})" if whole else "–"
 
@@ -104,7 +106,7 @@ def share(part: int, whole: int) -> str:
 def spread(values: Iterable[float | None]) -> str:
     """Median / 95th percentile."""
     known = [v for v in values if v is not None]
-    return f"{np.percentile(known, 50):.0f} / {np.percentile(known, 95):.0f}" if known else "–"
+    return f"{np.percentile(known, 50):.0f}/{np.percentile(known, 95):.0f}" if known else "–"
 
 
 def as_json(trials: Sequence[Trial], told: Mapping[str, str]) -> dict[str, Any]:

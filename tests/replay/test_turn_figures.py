@@ -71,6 +71,10 @@ def test_a_bot_that_says_its_sentence_again_from_the_start_has_yielded() -> None
     assert (Outcome.YIELDED, 200.0) == (found.outcome, found.silence_ms)
 
 
+def test_what_begins_far_ahead_is_something_else_that_sounds_alike() -> None:
+    assert Outcome.YIELDED == verdict(SENTENCE[:8000], 400, SENTENCE[8000 + 8 * 2500 :]).outcome
+
+
 @pytest.mark.parametrize("jump_ms", [0, -80, 60])
 def test_a_bot_that_goes_on_has_resumed_and_what_it_missed_or_repeated_is_found(jump_ms: int) -> None:
     found = verdict(SENTENCE[: 8 * 1200], 400, SENTENCE[8 * (1200 + jump_ms) :])

@@ -65,11 +65,11 @@ def turns(
     with console.status("Starting…") as status:
         watch = _Watch(len(clips), status.update)
         trials = asyncio.run(_peer(clips, options, peer_url, watch) if peer_url else _ours(clips, options, watch))
+    changed = {name: value for name, value in asdict(faults).items() if value != getattr(Faults(), name)}
     told = {
         "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "service": peer_url or f"voicebot {__version__}",
-        "faults": ", ".join(f"{name} {value}" for name, value in asdict(faults).items() if value and faults.any)
-        or "none",
+        "faults": ", ".join(f"{name} {value}" for name, value in changed.items()) or "none",
         "calls at once": str(parallel),
     }
     turn_report.show(console, trials, told)

@@ -32,6 +32,8 @@ BREATH_MS = 100
 """A shorter hole in the bot's voice is not noticed."""
 BACK_MS = 1500
 """A bot that begins further back than this, or at the very beginning, does not go on: it says the sentence again."""
+AHEAD_MS = 2000
+"""… and one that begins further on says something else that sounds alike."""
 
 Pcm = npt.NDArray[np.int16]
 
@@ -183,11 +185,13 @@ def _cleared(before: Placed, after: Placed, clears: Sequence[float]) -> bool:
 
 
 def _first_telling(spoken: Sequence[Placed]) -> list[Placed]:
-    """Up to where it says the sentence again from further back."""
+    """Up to where it no longer goes on with it."""
     mine: list[Placed] = []
     for each in spoken:
-        if mine and each.begins < max(SKIP, mine[-1].ends - BACK_MS * PER_MS):
-            break
+        if mine:
+            jump = each.begins - mine[-1].ends
+            if each.begins < SKIP or not -BACK_MS * PER_MS <= jump <= AHEAD_MS * PER_MS:
+                break
         mine.append(each)
     return mine
 

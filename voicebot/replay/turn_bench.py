@@ -78,6 +78,8 @@ WATCH_MS = 3500
 """After the clip, for the bot to make up its mind."""
 LONG_WATCH_MS = 20_000
 """… and to get stuck, where that is looked for."""
+HELD_MS, UNDECIDED_MS = 1500, 5000
+"""A bot that holds its breath at the end is heard until it goes on or has been silent for so long; not for ever."""
 ANSWER_MS = 15_000
 LEARN_MS = 60_000
 FLOOR_S = 3
@@ -206,7 +208,14 @@ async def _call(address: Address, clip: Clip, number: int, options: Options) -> 
         await phone.waits(random.Random(seed).randint(*BETWEEN_MS))
         begin_ms = phone.plays(clip.speech)
         await phone.waits(clip.end_ms + options.watch_ms)
+        await phone.until(lambda: _settled(phone), UNDECIDED_MS)
     return _Call(clip, phone, answered_ms if echo else begin_ms + clip.onset_ms)
+
+
+def _settled(phone: Telephone) -> bool:
+    """Whether the bot is speaking, or has stopped for longer than a hold lasts."""
+    quiet_ms = phone.ticks * FRAME_MS - phone.handset.runs[-1].end / PER_MS if phone.handset.runs else UNDECIDED_MS
+    return quiet_ms <= 2 * FRAME_MS or quiet_ms >= HELD_MS
 
 
 def _judged(call: _Call, number: int, prompt: bytes, folder: Path | None) -> Trial:
@@ -239,10 +248,15 @@ def with_record(trial: Trial, records: Sequence[Record], prompt: Prompt) -> Tria
     """The trial, with what the call's own record says of it."""
     after = [(r.ms - trial.onset_ms, r) for r in records]
     after = [(ms, r) for ms, r in after if 0 <= ms < trial.seen_ms - FRAME_MS]
-    events = tuple((ms, f"{r.kind} {r.fields.get('text') or r.fields.get('state') or ''}".strip()) for ms, r in after)
+    events = tuple((ms, _told(r)) for ms, r in after)
     ms, said = next(((ms, r) for ms, r in after if r.kind == "said"), (0.0, None))
     if said is None or said.fields.get("complete") or trial.verdict is None:
         return replace(trial, events=events)
     words = [(word.at, word.text) for word in prompt.words]
     text = turn_figures.heard_text(str(said.fields["heard"]), words, trial.verdict.heard, len(prompt.ulaw))
     return replace(trial, commit_ms=ms, text=text, events=events)
+
+
+def _told(record: Record) -> str:
+    what = str(record.fields.get("text") or record.fields.get("state") or "")
+    return f"{record.kind} {what[:60]}".strip()

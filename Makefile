@@ -10,7 +10,7 @@ CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3 python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all bench lint format clean
+.PHONY: help install run test test-all bench bench-turns lint format clean
 
 help:  ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ test-all: .venv/.dev  ## Run every test
 
 bench: .venv/.base  ## Measure speed and load on this machine
 	@.venv/bin/voicebot measure bench $(ARGS)
+
+bench-turns: .venv/.base  ## Measure interruptions, coughs and noise over the bot's voice
+	@.venv/bin/voicebot measure turns $(ARGS)
 
 lint: .venv/.dev  ## Check style and types
 	@$(PY) -m ruff check voicebot tests

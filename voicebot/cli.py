@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from voicebot import __version__
-from voicebot.commands import bench, call, calls, dialplan, doctor, measure, serve, settings, twilio
+from voicebot.commands import bench, call, calls, dialplan, doctor, measure, serve, settings, turns, twilio
 from voicebot.errors import VoicebotError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 measure.app.command()(bench.bench)
+measure.app.command()(turns.turns)
 app.command()(serve.serve)
 app.command()(call.call)
 app.add_typer(calls.app, name="calls", help="The calls that were taken.")

@@ -30,6 +30,7 @@ class Recording:
     speaker: str
     transcript: str
     labels: Mapping[str, Any]
+    seconds: float = 0.0
 
 
 Score = Callable[[Recording, Words], Mapping[str, tuple[int, int]]]
@@ -159,10 +160,11 @@ def recordings(folder: Path) -> list[Recording]:
                     row.get("speaker", ""),
                     row.get("transcript", ""),
                     json.loads(row.get("labels") or "{}"),
+                    float(row.get("duration_s") or 0),
                 )
                 for row in csv.DictReader(file)
             ]
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise UsageError(
             f"{manifest} cannot be read ({error!r}). It needs the columns path, category, transcript."
         ) from None

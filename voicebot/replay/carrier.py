@@ -1,0 +1,125 @@
+"""A service of our own to measure, and the carrier's part before a stream: a signed web hook that says where to.
+
+The service is `voicebot serve` in a process of its own, on a free port, with data that is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from voicebot.core import twilio_signature
+from voicebot.core.timeline import Record
+from voicebot.errors import PeerError
+from voicebot.replay.telephone import Address
+
+TOKEN = secrets.token_hex(16)
+PUBLIC = "https://voicebot.test"
+"""What Twilio believes it calls: signatures are over this."""
+START_S, STOP_S = 120.0, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service, measured from outside."""
+
+    web: httpx.AsyncClient
+    pid: int
+    data: Path
+
+    async def ring(self, caller: str, called: str) -> Address:
+        """As Twilio does for a call that comes in. `PeerError` when the service does not take it."""
+        sid = "CA" + secrets.token_hex(16)
+        form = {"CallSid": sid, "From": caller, "To": called, "CallStatus": "ringing", "Direction": "inbound"}
+        signed = twilio_signature.signature(TOKEN, PUBLIC + "/twilio/voice", form.items())
+        answer = await self.web.post("/twilio/voice", data=form, headers={"X-Twilio-Signature": signed})
+        stream = ET.fromstring(answer.text).find("Connect/Stream") if answer.status_code == 200 else None
+        if stream is None:
+            raise PeerError(f"The service does not take the call: {answer.status_code} {answer.text[:200]}")
+        url = stream.attrib["url"]
+        path = url.removeprefix(PUBLIC.replace("http", "ws", 1))
+        return Address(
+            str(self.web.base_url).replace("http", "ws", 1).rstrip("/") + path,
+            {"X-Twilio-Signature": twilio_signature.signature(TOKEN, url)},
+            {each.attrib["name"]: each.attrib["value"] for each in stream.findall("Parameter")},
+            sid,
+        )
+
+    async def timelines(self) -> dict[str, list[Record]]:
+        """By the caller's number, of the last 500 calls."""
+        rows = (await self.web.get("/api/calls", params={"limit": 500})).json()
+        found = {}
+        for row in rows:
+            records = (await self.web.get(f"/api/calls/{row['id']}/timeline")).json()
+            found[str(row["caller"])] = [_record(each) for each in records]
+        return found
+
+
+def _record(data: Mapping[str, Any]) -> Record:
+    return Record(int(data["ms"]), str(data["kind"]), {k: v for k, v in data.items() if k not in ("ms", "kind")})
+
+
+@asynccontextmanager
+async def serving(dialplans: Mapping[str, str], **settings: str) -> AsyncIterator[Service]:
+    """`dialplans`: name → YAML. Other settings are the defaults, whatever the environment says; no language model."""
+    with tempfile.TemporaryDirectory(prefix="voicebot-measure-") as name:
+        folder = Path(name)
+        (folder / "dialplans").mkdir()
+        for plan, text in dialplans.items():
+            (folder / "dialplans" / f"{plan}.yaml").write_text(text, "utf-8")
+        given = {
+            "data_dir": str(folder / "data"),
+            "dialplans": str(folder / "dialplans"),
+            "public_url": PUBLIC,
+            "twilio_auth_token": TOKEN,
+            "drain_seconds": "1",
+            **settings,
+        }
+        async with _process(given, folder) as (process, printed):
+            url = re.search(r"http://127\.0\.0\.1:\d+", printed)
+            if url is None:
+                raise PeerError(f"The service did not start. {printed[-2000:]}")
+            async with httpx.AsyncClient(base_url=url[0], timeout=15, trust_env=False) as web:
+                yield Service(web, process.pid, folder / "data")
+
+
+@asynccontextmanager
+async def _process(settings: Mapping[str, str], folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """From the end of the banner on; stopped as an operator stops it, by force if that does not help."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VOICEBOT_", "OPENAI_"))}
+    root = str(Path(__file__).parents[2])
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH", ""))))
+    environment = kept | {f"VOICEBOT_{name.upper()}": value for name, value in settings.items()}
+    command = (sys.executable, "-c", "from voicebot.cli import main; main()", "serve", "--port", "0")
+    log = folder / "log"
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=file
+        )
+    try:
+        async with asyncio.timeout(START_S):
+            while process.returncode is None and "Stop with" not in log.read_text("utf-8", "replace"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        yield process, log.read_text("utf-8", "replace")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

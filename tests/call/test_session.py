@@ -96,7 +96,7 @@ def test_the_timeline_on_disk_is_what_was_shown(world: World) -> None:
     written = list(decode((world.folder / "timeline.jsonl").read_bytes().splitlines()))
     assert [r.kind for r in world.records] == [r.kind for r in written]
     (latency,) = latencies(written)
-    assert 350 <= latency.endpoint_ms <= 450
+    assert world.agent.expectation.pause_ms <= latency.endpoint_ms <= world.agent.expectation.pause_ms + 40
     assert latency.endpoint_ms <= latency.voice_to_voice_ms <= latency.endpoint_ms + 150
 
 

@@ -30,6 +30,11 @@ def tone(ms: int) -> bytes:
     return (8000 * np.sin(2 * np.pi * 400 * t)).astype("<i2").tobytes()
 
 
+def noise(ms: int) -> bytes:
+    """The bot's voice: unlike the caller's, so that nobody takes one for the other's echo."""
+    return np.random.default_rng(ms).normal(0, 6000, RATE * ms // 1000).clip(-30000, 30000).astype("<i2").tobytes()
+
+
 def silence(ms: int) -> bytes:
     return bytes(RATE * ms // 1000 * 2)
 
@@ -112,7 +117,7 @@ class ToneTts:
             if self.fails:
                 return
             for word in clause.split():
-                yield Speech(tone(WORD_MS), RATE, (SpokenWord(word + " ", 0),))
+                yield Speech(noise(WORD_MS), RATE, (SpokenWord(word + " ", 0),))
 
 
 class NoPrompts:
@@ -124,7 +129,7 @@ class NoPrompts:
     def get(self, _: str, text: str) -> Any:
         if text not in self._texts:
             return None
-        return Prompt(tone(WORD_MS * len(text.split())), (SpokenWord(text, 0),))
+        return Prompt(noise(WORD_MS * len(text.split())), (SpokenWord(text, 0),))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The ear of a call: caller audio in; voice events and words out.
+"""The ear of a call: caller audio in; the caller's voice and words out, and how they were said.
 
-Every frame goes through voice activity detection at 8 kHz. The recogniser listens only while somebody speaks,
-from a little before the onset; the resampler in front of it runs only while it listens.
+Every frame goes through voice activity detection at 8 kHz; what the detector finds must not be our own echo, nor
+background. The recogniser listens only while somebody speaks, from a little before the onset; the resampler in front
+of it runs only while it listens.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from voicebot.audio.caller_voice import CallerVoice
+from voicebot.audio.echo import EchoGuard
 from voicebot.audio.fax import FaxTones
 from voicebot.audio.foreground import Foreground
+from voicebot.audio.prosody import Intonation, Prosody
 from voicebot.audio.resample import Resampler
-from voicebot.audio.voice import Onset
+from voicebot.audio.voice import Offset, Onset
 from voicebot.carriers.base import FRAME_SAMPLES, RATE, Audio
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
@@ -23,21 +27,28 @@ PREROLL_SAMPLES = RATE * 300 // 1000
 """Audio before the onset that the recogniser hears too: soft first consonants lie there."""
 FAX_SAMPLES = RATE * 60
 """A machine that calls says so in the first minute."""
-KEPT_FRAMES = 60
-"""Frames kept for the pre-roll: 1.2 s, for an onset that is decided late."""
+KEPT_FRAMES = 400
+"""Frames kept: for the pre-roll of an onset that is decided late, and the 8 s that a model of turn ends wants."""
 
 
 class Ear:
     """One per call. `on_words(words)` is called for every hypothesis of the utterance that is open now, never for
-    one that was closed."""
+    one that was closed. `guard` is told by the playback what the far end plays."""
 
-    def __init__(self, vad: Vad, asr: Asr, group: asyncio.TaskGroup, on_words: Callable[[Words], None]) -> None:
+    def __init__(
+        self,
+        vad: Vad,
+        asr: Asr,
+        guard: EchoGuard,
+        group: asyncio.TaskGroup,
+        on_words: Callable[[Words], None],
+    ) -> None:
         self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
-        self._foreground = Foreground()
+        self._caller, self._foreground, self._intonation = CallerVoice(guard), Foreground(), Intonation()
+        self._voice = False
         self._fax = FaxTones()
         self.machine_calls = False
         """Whether what is on the line is a fax or a modem."""
-        self._active = False
         self._kept: deque[Audio] = deque(maxlen=KEPT_FRAMES)
         self._utterance: AsrSession | None = None
         self._resampler = Resampler(RATE, asr.rate) if asr.rate != RATE else None
@@ -64,14 +75,40 @@ class Ear:
             if frame.at < FAX_SAMPLES and self._fax.push(frame.pcm):
                 self.machine_calls = True
             self._push(frame.pcm)
-            for voice in self._vad.push(frame.pcm, frame.at):
-                self._active = isinstance(voice, VoiceStarted)
-            edge = self._foreground.push(frame.pcm, frame.at, self._vad.speech, self._active, over_bot, own=False)
-            if isinstance(edge, Onset):
-                self.onset = edge.at
-            if edge is not None:
-                found.append(VoiceStarted(edge.at) if isinstance(edge, Onset) else VoiceStopped(edge.at))
+            match self._edge(frame, over_bot):
+                case Onset(at):
+                    self.onset, self._voice = at, True
+                    found.append(VoiceStarted(at))
+                case Offset(at):
+                    self._voice = False
+                    found.append(VoiceStopped(at))
+                case None:
+                    pass
+            if self._voice:
+                self._intonation.push(frame.pcm)
         return found
+
+    def _edge(self, frame: Audio, over_bot: bool) -> Onset | Offset | None:
+        """The detector's word, the echo guard's, and whether it stands out, in this order."""
+        detected: Onset | Offset | None = None
+        for voice in self._vad.push(frame.pcm, frame.at):
+            detected = Onset(voice.at) if isinstance(voice, VoiceStarted) else Offset(voice.at)
+        caller = self._caller
+        caller.push(frame.pcm, frame.at, detected)
+        own = caller.verdict.own
+        return self._foreground.push(frame.pcm, frame.at, self._vad.speech, caller.theirs, over_bot, own)
+
+    def ending(self) -> Prosody | None:
+        """How the voice ended, for the turn so far."""
+        return self._intonation.summary()
+
+    def turn_taken(self) -> None:
+        """What comes next belongs to another turn."""
+        self._intonation.begin()
+
+    def lately(self) -> bytes:
+        """The caller's audio of the last seconds, since a little before the turn's last onset at least."""
+        return b"".join(frame.pcm for frame in self._kept)
 
     def nobody(self) -> None:
         """The voice over the bot wanted nothing."""

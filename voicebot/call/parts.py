@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from voicebot.call.prompts import PromptCache
 from voicebot.call.tools import Toolbox
-from voicebot.engines.base import Asr, LlmSession, Tts, Vad
+from voicebot.engines.base import Asr, Eot, LlmSession, Tts, Vad
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +19,5 @@ class Parts:
     agent: LlmSession
     prompts: PromptCache
     toolbox: Toolbox
+    eot: Eot | None = None
+    """A model that knows the end of a turn, where the operator has one."""

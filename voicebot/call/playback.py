@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from voicebot.audio.echo import EchoGuard
 from voicebot.call.recorder import Recorder
 from voicebot.carriers.base import RATE, Line
 from voicebot.core.playout import HeardAudio, Ledger
@@ -20,7 +21,8 @@ QUEUED_MS = 10_000
 
 class Playback:
     """One call's. `on_heard(audio, end)` is called with every stretch of audio that was heard and the media-clock
-    sample at which it ended, `on_drained` when all that was queued has been, `on_lost` when the line takes no more."""
+    sample at which it ended, `on_drained` when all that was queued has been, `on_lost` when the line takes no more.
+    `guard` is told what the far end is about to play: its echo follows at once."""
 
     def __init__(
         self,
@@ -30,10 +32,13 @@ class Playback:
         on_heard: Callable[[HeardAudio, int], None],
         on_drained: Callable[[], None],
         on_lost: Callable[[PeerError], None],
+        guard: EchoGuard,
     ) -> None:
         self.ledger = Ledger()
         self._line, self._recorder, self._now_s = line, recorder, now_s
         self._on_heard, self._on_drained, self._on_lost = on_heard, on_drained, on_lost
+        self._guard = guard
+        self._far_end = 0  # media-clock sample up to which the far end has audio of ours
         self._drained = True
         self._heard_some = asyncio.Event()
 
@@ -60,6 +65,9 @@ class Playback:
         try:
             for chunk in self.ledger.due(self._now_s() * 1000):
                 self._line.send(chunk.pcm, chunk.epoch, chunk.sample)
+                at = max(self._clock(), self._far_end)
+                self._guard.played(chunk.pcm, at)
+                self._far_end = at + len(chunk.pcm) // 2
         except PeerError as error:
             self._on_lost(error)
 
@@ -86,7 +94,7 @@ class Playback:
     def _heard(self, heard: HeardAudio) -> None:
         if heard.pcm:
             self._heard_some.set()
-            end = self._line.clock_ms() * RATE // 1000
+            end = self._clock()
             self._recorder.bot(heard.pcm, end)
             self._on_heard(heard, end)
 
@@ -102,7 +110,15 @@ class Playback:
         """Silence now; the rest is kept."""
         self._heard(self.ledger.settle(self._now_s() * 1000))
         if self.ledger.hold():
-            self._line.clear()
+            self._clear()
+
+    def _clear(self) -> None:
+        self._line.clear()
+        self._far_end = self._clock()
+        self._guard.silenced(self._far_end)
+
+    def _clock(self) -> int:
+        return self._line.clock_ms() * RATE // 1000
 
     def resume(self) -> None:
         """Go on from the exact sample heard last."""
@@ -115,6 +131,6 @@ class Playback:
         if not self.ledger.held:
             self._heard(self.ledger.settle(self._now_s() * 1000))
             if self.audible:
-                self._line.clear()
+                self._clear()
         self.ledger.drop()
         self._drained = True

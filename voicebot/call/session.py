@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from voicebot import log
+from voicebot.audio.echo import EchoGuard
 from voicebot.call.ear import Ear
 from voicebot.call.leaving import leave
 from voicebot.call.parts import Parts
+from voicebot.call.pauses import Pauses
 from voicebot.call.playback import Playback
 from voicebot.call.recorder import Recorder
 from voicebot.call.replies import Replies
@@ -66,6 +68,7 @@ class Session:
         self._recorder = Recorder(folder, record, watch)
         self._manners = manners.of(dialplan.language)
         self._interruptions: Interruptions
+        self._guard = EchoGuard()
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._words = Words("", final=True)
@@ -73,6 +76,7 @@ class Session:
         self._finished_s = 0.0
         self._last_audio_s = 0.0
         self._speech_ms = 0
+        self._waits_ms = -1
         self._closed = False
         self._voice_end_ms = 0
         self._keys = 0
@@ -84,7 +88,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._last_audio_s = self._started_s = self._loop.time()
         self._playback = Playback(
-            self.line, self._recorder, self._loop.time, self._heard, self._on_drained, self._on_lost
+            self.line, self._recorder, self._loop.time, self._heard, self._on_drained, self._on_lost, self._guard
         )
         try:
             await self._live()
@@ -116,7 +120,9 @@ class Session:
     async def _live(self) -> None:
         async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
             self._replies = Replies(self._parts, self._playback, self._group, self._note, self._feed, self._expect)
-            self._ear = Ear(self._parts.vad, self._parts.asr, self._group, self._on_words)
+            self._ear = Ear(self._parts.vad, self._parts.asr, self._guard, self._group, self._on_words)
+            patience_ms = self.dialplan.turns.patience_ms
+            self._pauses = Pauses(patience_ms, self._parts.eot, self._group, self._weigh_pause)
             self._loop.call_later(BEAT_S, self._beat)
             self._expect()
             self._feed(ev.Answered())
@@ -181,11 +187,16 @@ class Session:
             match voice:
                 case VoiceStarted():
                     self._note("voice_started", at_ms=self._clock(), onset_ms=at_ms)
+                    if self.machine.state in (State.DECIDING, State.THINKING):
+                        self._pauses.went_on(at_ms - self._voice_end_ms)
                     self._feed(ev.VoiceStarted(self._playback.ledger.interruptible()))
                 case VoiceStopped():
                     self._note("voice_stopped", at_ms=self._clock(), end_ms=at_ms)
                     self._voice_end_ms = at_ms
                     self._feed(ev.VoiceStopped(at_ms))
+                    if self.machine.state is State.DECIDING:
+                        self._pauses.begin(self._ear.ending(), self._ear.lately() if self._parts.eot else b"")
+                        self._weigh_pause()
         if self._ear.machine_calls and self.reason is None:
             self._hang_up_on_machine()
         more = self._ear.speech_ms > self._speech_ms
@@ -193,6 +204,16 @@ class Session:
         if more and self.machine.state in (State.SPEAKING, State.YIELDING):
             self._feed(ev.Speech(self._speech_ms, self._playback.ledger.interruptible()))
         self._tick()
+
+    def _weigh_pause(self) -> None:
+        """Say how long this pause may be, as often as something new is known."""
+        if self.machine.state is not State.DECIDING:
+            return
+        wait_ms = self._pauses.wait_ms(self._parts.agent.expectation, self.machine.said)
+        if wait_ms != self._waits_ms:
+            self._waits_ms = wait_ms
+            self._note("pause", wait_ms=wait_ms, **self._pauses.terms)
+        self._feed(ev.TurnMayEnd(wait_ms))
 
     def _hang_up_on_machine(self) -> None:
         self._note("note", text="a fax or a modem calls")
@@ -216,6 +237,7 @@ class Session:
         complete, may = settled(expectation, words.text), self._playback.ledger.interruptible()
         real = found.real and self._ear.stands_out
         self._feed(ev.WordsHeard(words.text, words.final, complete, real, found.go_on, may))
+        self._weigh_pause()
 
     def _heard(self, heard: HeardAudio, end: int) -> None:
         """Audio that the caller has heard now."""
@@ -293,6 +315,9 @@ class Session:
 
     def _start_reply(self, start: ev.StartReply) -> None:
         self._keys = 0
+        self._waits_ms = -1
+        self._pauses.taken()
+        self._ear.turn_taken()
         if start.input in (ev.Input.SPOKEN, ev.Input.KEYED):
             self.turns += 1
         turn = self._turn(start)

@@ -72,6 +72,8 @@ class Turns(Model):
     to real words. `keywords`: it goes on until it hears "stop", "wait" or one of `keywords`. `strict`: it finishes."""
     min_words: Annotated[int, Field(ge=1, le=8)] = 1
     """Real words that make an interruption. With more than one, speech that was not understood is none."""
+    patience_ms: Annotated[int, Field(ge=-200, le=3000)] = 0
+    """Wait so much longer before a turn is taken: for callers who think while they speak."""
     eager: bool = True
     """Ask the language model as soon as a turn looks complete, before the pause that ends it is over. Quicker by that
     pause; the question is asked in vain when the caller goes on."""

@@ -35,6 +35,7 @@ KINDS: dict[str, str] = {
     "state": "state (of the turn machine)",
     "voice_started": "at_ms (onset, media clock)",
     "voice_stopped": "at_ms (end of speech, media clock)",
+    "pause": "wait_ms: how long this pause may be before the turn is taken; and the terms that it is the sum of",
     "words": "text, final, confidence; of a final, took_ms: the recogniser's own time after the end of the turn",
     "turn": "turn, text, confidence, start_ms, end_ms: the caller's turn, committed",
     "digits": "digits: keyed by the caller, masked where secret",

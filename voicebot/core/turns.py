@@ -44,6 +44,11 @@ class TurnMachine:
         return self._floor.turn
 
     @property
+    def said(self) -> str:
+        """What the caller said in this turn so far."""
+        return self._floor.said()
+
+    @property
     def timing(self) -> Timing:
         return self._floor.timing
 
@@ -144,7 +149,7 @@ def _on_words_deciding(f: Floor, event: ev.WordsHeard) -> list[Action]:
         return f.decide() if pausing and not f.finishing else []
     if not pausing:
         return f.take_turn()
-    f.final_in = True
+    f.finishing = f.final_in = True  # asked for or not, this ear is done
     f.prepared = bool(event.text)
     return [*f.decide(), *([ev.Prepare(f.said())] if f.prepared else [])]
 

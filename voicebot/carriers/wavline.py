@@ -34,7 +34,9 @@ MAX_SECONDS = 3600
 QUIET_MS = 600
 """The bot has finished when it was quiet for this long."""
 PATIENCE_MS = 12_000
-"""After the last recording, or with a bot that says nothing: how long the caller stays on the line."""
+"""How long the caller stays on the line with a bot that says nothing."""
+DONE_MS = 6000
+"""After the bot's answer to the last recording: long enough for a slow tool, and for no "are you still there?"."""
 
 
 def read(path: Path) -> bytes:
@@ -44,7 +46,7 @@ def read(path: Path) -> bytes:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True, frames=MAX_SECONDS * 48000)
     except (soundfile.LibsndfileError, OSError) as error:
         reason = "there is no such file" if not path.exists() else str(error)
-        raise UsageError(f"{path} cannot be read as a recording: {reason}. Use WAV or FLAC, mono or stereo.") from error
+        raise UsageError(f"{path} cannot be read as a recording: {reason.rstrip('.')}. Use WAV or FLAC, mono or stereo.") from error
     if len(samples) == 0:
         raise UsageError(f"{path} holds no audio. Use WAV or FLAC, mono or stereo.")
     mono = samples[:, 0] if samples.shape[1] == 2 else samples.mean(1)  # stereo: the caller is on the left
@@ -106,7 +108,7 @@ class WavLine:
         """20 ms of the caller."""
         if not self._speaking and self._waiting and self._my_turn():
             self._speaking, self._bot_spoke = self._waiting.popleft(), False
-        if not self._speaking and not self._waiting and self._quiet_ms >= PATIENCE_MS:
+        if not self._speaking and not self._waiting and self._quiet_ms >= (DONE_MS if self._bot_spoke else PATIENCE_MS):
             self._ended = self._ended or "caller_hangup"
         frame, self._speaking = self._speaking[:FRAME_BYTES], self._speaking[FRAME_BYTES:]
         return frame.ljust(FRAME_BYTES, b"\0")

@@ -16,6 +16,7 @@ from voicebot.carriers.wavline import WavLine, read
 from voicebot.config import Settings
 from voicebot.core.timeline import EndReason, Record
 from voicebot.errors import UsageError
+from voicebot.service.store import Store
 
 
 def call(
@@ -33,12 +34,15 @@ def call(
     settings = Settings()
     utterances = [read(file) for file in files]
     console = Console(stderr=quiet)
-    folder = asyncio.run(_call(settings, utterances, dialplan, pace, console))
+    store = Store.at(settings.data_dir)
+    try:
+        folder = asyncio.run(_call(Runtime(settings, store), utterances, dialplan, pace, console))
+    finally:
+        store.close()
     print(folder)
 
 
-async def _call(settings: Settings, utterances: list[bytes], name: str, pace: str, console: Console) -> Path:
-    runtime = Runtime(settings)
+async def _call(runtime: Runtime, utterances: list[bytes], name: str, pace: str, console: Console) -> Path:
     with console.status("Starting the engines…"):
         await runtime.start()
     try:
@@ -49,7 +53,7 @@ async def _call(settings: Settings, utterances: list[bytes], name: str, pace: st
         reason = await runtime.run_call(line, plan, lambda record: _show(record, console))
         if reason is EndReason.TRANSFER:
             console.print(f"[dim]         would be connected to {line.transferred_to}[/]")
-        return settings.data_dir / "calls" / line.info.call_id
+        return runtime.settings.data_dir / "calls" / line.info.call_id
     finally:
         await runtime.close()
 

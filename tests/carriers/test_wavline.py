@@ -94,8 +94,8 @@ def test_a_caller_with_nothing_more_to_say_hangs_up_in_the_end() -> None:
     assert HungUp("caller_hangup") == run(whole())[-1]
 
 
-def test_a_caller_whose_last_words_were_answered_leaves_before_he_is_asked_whether_he_is_there() -> None:
-    line = WavLine(INFO, [bytes(3200)])
+def test_a_caller_stays_as_long_as_told_after_the_last_answer() -> None:
+    line = WavLine(INFO, [bytes(3200)], stays_ms=6000)
 
     async def seconds() -> float:
         frames = 0

@@ -18,6 +18,9 @@ from voicebot.core.timeline import EndReason, Record
 from voicebot.errors import UsageError
 from voicebot.service.store import Store
 
+STAYS_MS = 6000
+"""After the last answer: long enough for a slow tool, and over before the bot asks whether anybody is there."""
+
 
 def call(
     files: Annotated[list[Path], typer.Argument(help="WAV or FLAC; each is one thing the caller says.")],
@@ -49,7 +52,7 @@ async def _call(runtime: Runtime, utterances: list[bytes], name: str, pace: str,
         plan = runtime.choose("", "", name)
         if plan is None:
             raise UsageError(f"There is no dialplan {name!r}. Use one of: {', '.join(runtime.dialplans)}.")
-        line = WavLine(CallInfo(new_call_id(), "wavline", "recording", name), utterances, pace)
+        line = WavLine(CallInfo(new_call_id(), "wavline", "recording", name), utterances, pace, STAYS_MS)
         reason = await runtime.run_call(line, plan, lambda record: _show(record, console))
         if reason is EndReason.TRANSFER:
             console.print(f"[dim]         would be connected to {line.transferred_to}[/]")

@@ -8,7 +8,7 @@ Three things decide how much a recogniser trained on wide-band speech understand
   much a frame hisses: fricatives get energy where the model looks for it.
 * **The cepstral mean.** pocketsphinx subtracts a mean which, live, stays fixed for the first eight seconds after
   it was set, and then is that of the last caller. We set it for every utterance to the same one, so that calls do
-  not colour one another and a replay gives the same words. Its shape is that of forty readers (LibriSpeech) through
+  not colour one another and a replay gives the same words. Its shape is that of forty recordings of LibriSpeech through
   μ-law and `Widener`; the one that comes with pocketsphinx knows three coefficients of thirteen. Taking the mean
   from the utterance itself was tried, over all of it and over its speech only: no better for orders, far worse for
   single digits and letters.
@@ -117,7 +117,7 @@ class Tuning:
     mean: str = "42,1.9,-0.5,6.2,2.6,-6.4,-1.6,-7.8,-3.2,1.5,-6.8,3.5,-0.7"
     """Cepstral mean subtracted from every utterance."""
     gaussians: int = 8
-    """The best of each codebook that are scored; 4 are a quarter quicker and hear a tenth more digits wrong."""
+    """The best of each codebook that are scored; 4 are a fifth quicker and hear a fifth more digits wrong."""
     language_weight: float = 8.0
     word_penalty: float = 0.65
     grammar_weight: float = 6.5

@@ -49,6 +49,7 @@ def test_what_is_no_recording_is_refused_in_one_sentence(
     assert why in str(refused.value)
     assert "Use WAV or FLAC" in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert ".." not in str(refused.value)
 
 
 def test_a_recording_without_samples_is_refused(tmp_path: Path) -> None:
@@ -91,3 +92,17 @@ def test_a_caller_with_nothing_more_to_say_hangs_up_in_the_end() -> None:
         return [event async for event in WavLine(INFO, []).events()]
 
     assert HungUp("caller_hangup") == run(whole())[-1]
+
+
+def test_a_caller_stays_as_long_as_told_after_the_last_answer() -> None:
+    line = WavLine(INFO, [bytes(3200)], stays_ms=6000)
+
+    async def seconds() -> float:
+        frames = 0
+        async for event in line.events():
+            frames += isinstance(event, Audio)
+            if frames in (100, 400):  # the greeting, and the answer at eight seconds
+                line.send(b"\1\1" * 160, 0, 160 * frames)
+        return frames / 50
+
+    assert abs(8 + 6 - run(seconds())) < 0.1

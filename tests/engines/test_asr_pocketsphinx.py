@@ -190,6 +190,19 @@ async def test_a_killed_worker_is_replaced_and_its_utterance_ends_empty(asr: Poc
     assert before != worker_pid(asr)
 
 
+async def test_a_worker_lost_twice_over_is_replaced_once(asr: PocketsphinxAsr) -> None:
+    before = worker_pid(asr)
+    os.kill(before, signal.SIGKILL)
+    time.sleep(0.1)  # noqa: ASYNC251 - the loop waits, too: its socket is broken both ways when it looks
+    lost = asr.open(DIGIT)
+    speak(lost, recording("digits/five.flac"))
+    lost.finish()
+    assert "" == (await told(lost))[-1].text
+    after = worker_pid(asr)
+    await asr.workers[0].ready.wait()
+    assert before != after == worker_pid(asr)
+
+
 async def test_a_hung_worker_is_killed_and_replaced(asr: PocketsphinxAsr, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pocketsphinx, "HUNG_S", 0.3)
     before = worker_pid(asr)

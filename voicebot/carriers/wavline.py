@@ -34,7 +34,7 @@ MAX_SECONDS = 3600
 QUIET_MS = 600
 """The bot has finished when it was quiet for this long."""
 PATIENCE_MS = 12_000
-"""After the last recording, or with a bot that says nothing: how long the caller stays on the line."""
+"""How long the caller stays on the line with a bot that says nothing."""
 
 
 def read(path: Path) -> bytes:
@@ -44,7 +44,9 @@ def read(path: Path) -> bytes:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True, frames=MAX_SECONDS * 48000)
     except (soundfile.LibsndfileError, OSError) as error:
         reason = "there is no such file" if not path.exists() else str(error)
-        raise UsageError(f"{path} cannot be read as a recording: {reason}. Use WAV or FLAC, mono or stereo.") from error
+        raise UsageError(
+            f"{path} cannot be read as a recording: {reason.rstrip('.')}. Use WAV or FLAC, mono or stereo."
+        ) from error
     if len(samples) == 0:
         raise UsageError(f"{path} holds no audio. Use WAV or FLAC, mono or stereo.")
     mono = samples[:, 0] if samples.shape[1] == 2 else samples.mean(1)  # stereo: the caller is on the left
@@ -55,11 +57,15 @@ def read(path: Path) -> bytes:
 
 
 class WavLine:
-    """`utterances`: 8 kHz int16 LE each, as `read` gives them."""
+    """`utterances`: 8 kHz int16 LE each, as `read` gives them. `stays_ms`: how long the caller stays after the bot
+    answered the last of them."""
 
-    def __init__(self, info: CallInfo, utterances: Sequence[bytes], pace: str = "turns") -> None:
+    def __init__(
+        self, info: CallInfo, utterances: Sequence[bytes], pace: str = "turns", stays_ms: int = PATIENCE_MS
+    ) -> None:
         self.info = info
         self._pace = pace
+        self._stays_ms = stays_ms
         self._waiting = deque(utterances)
         self._speaking = b""
         self._at = 0  # media clock, samples
@@ -78,10 +84,11 @@ class WavLine:
         while not self._ended:
             ticks += 1
             await asyncio.sleep(max(0.0, start + ticks * FRAME_MS / 1000 - loop.time()))
-            for played in self._play():
-                yield played
-            yield Audio(self._say(), self._at)
-            self._at += FRAME_SAMPLES
+            played, said = self._play(), Audio(self._say(), self._at)
+            self._at += FRAME_SAMPLES  # the clock stands at the end of what was said and played
+            for each in played:
+                yield each
+            yield said
         yield HungUp(self._ended)
 
     def _play(self) -> list[Played]:
@@ -106,7 +113,8 @@ class WavLine:
         """20 ms of the caller."""
         if not self._speaking and self._waiting and self._my_turn():
             self._speaking, self._bot_spoke = self._waiting.popleft(), False
-        if not self._speaking and not self._waiting and self._quiet_ms >= PATIENCE_MS:
+        patience_ms = self._stays_ms if self._bot_spoke else PATIENCE_MS
+        if not self._speaking and not self._waiting and self._quiet_ms >= patience_ms:
             self._ended = self._ended or "caller_hangup"
         frame, self._speaking = self._speaking[:FRAME_BYTES], self._speaking[FRAME_BYTES:]
         return frame.ljust(FRAME_BYTES, b"\0")

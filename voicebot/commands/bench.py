@@ -60,6 +60,6 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
     console.print(
         f"\nA call with the embedded default: greeting after {answers.greeting_ms} ms; over {answers.turns} turns, "
         f"median end of speech to turn taken {answers.endpoint_ms} ms, "
-        f"to first audio heard {answers.voice_to_voice_ms} ms."
+        f"to first audio heard {answers.voice_to_voice_ms} ms; the recogniser's own time is {answers.recogniser_ms} ms."
     )
     return {"media_path": [asdict(c) for c in costs], "conversation": asdict(answers)}

@@ -16,6 +16,10 @@ from voicebot.carriers.wavline import WavLine, read
 from voicebot.config import Settings
 from voicebot.core.timeline import EndReason, Record
 from voicebot.errors import UsageError
+from voicebot.service.store import Store
+
+STAYS_MS = 6000
+"""After the last answer: long enough for a slow tool, and over before the bot asks whether anybody is there."""
 
 
 def call(
@@ -33,23 +37,26 @@ def call(
     settings = Settings()
     utterances = [read(file) for file in files]
     console = Console(stderr=quiet)
-    folder = asyncio.run(_call(settings, utterances, dialplan, pace, console))
+    store = Store.at(settings.data_dir)
+    try:
+        folder = asyncio.run(_call(Runtime(settings, store), utterances, dialplan, pace, console))
+    finally:
+        store.close()
     print(folder)
 
 
-async def _call(settings: Settings, utterances: list[bytes], name: str, pace: str, console: Console) -> Path:
-    runtime = Runtime(settings)
+async def _call(runtime: Runtime, utterances: list[bytes], name: str, pace: str, console: Console) -> Path:
     with console.status("Starting the engines…"):
         await runtime.start()
     try:
         plan = runtime.choose("", "", name)
         if plan is None:
             raise UsageError(f"There is no dialplan {name!r}. Use one of: {', '.join(runtime.dialplans)}.")
-        line = WavLine(CallInfo(new_call_id(), "wavline", "recording", name), utterances, pace)
+        line = WavLine(CallInfo(new_call_id(), "wavline", "recording", name), utterances, pace, STAYS_MS)
         reason = await runtime.run_call(line, plan, lambda record: _show(record, console))
         if reason is EndReason.TRANSFER:
             console.print(f"[dim]         would be connected to {line.transferred_to}[/]")
-        return settings.data_dir / "calls" / line.info.call_id
+        return runtime.settings.data_dir / "calls" / line.info.call_id
     finally:
         await runtime.close()
 

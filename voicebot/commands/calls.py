@@ -37,7 +37,7 @@ def calls(
         print(json.dumps([_plain(row) for row in rows], default=str))
         return
     if not rows:
-        print("No calls yet. Start the service with `voicebot serve` and call it.")
+        print("No calls yet. Start the service with `voicebot serve` and call it, or try `voicebot call FILE`.")
         return
     table = Table(box=None, header_style="bold")
     for column in ("call (UTC)", "carrier", "caller", "dialplan", "seconds", "turns", "ended"):
@@ -57,7 +57,7 @@ def show(
     """Print the transcript of a call with its latencies."""
     row = _store().get(call_id)
     if row is None:
-        raise UsageError(f"There is no call {call_id!r} (or more than one). See `voicebot calls`.")
+        raise UsageError(f"No call begins with {call_id!r}, or several do. See `voicebot calls`.")
     records = _records(row)
     found = latencies(records)
     if as_json:

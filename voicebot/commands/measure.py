@@ -42,7 +42,7 @@ def understanding(
     workers: Annotated[int, typer.Option(help="Recogniser processes.")] = 1,
     rows: Annotated[Path | None, typer.Option(help="Write the rows as CSV, too.")] = None,
 ) -> None:
-    """Orders, digits, letters and sentences understood: by telephone and wide-band, in quiet and in babble."""
+    """Orders (at once; asked and read back), digits, letters, sentences: telephone and wide-band, quiet and babble."""
     from voicebot.core import dialplan
     from voicebot.replay import understanding as measuring
 

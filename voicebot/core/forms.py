@@ -241,12 +241,12 @@ def changed(talk: Talk, words: Words) -> Outcome:
 
 
 def _replacing(talk: Talk, found: Understood, said: Sequence[str]) -> Understood:
-    """ "no soy milk" to "…with whole milk" means another milk, not none."""
+    """ "no, soy milk" to "…with whole milk", or to no milk at all, means soy milk; "no milk" means none."""
     refused = {reading.slot: reading for reading in found.refused}
     readings = []
     for reading in found.readings:
         no, known = refused.get(reading.slot), talk.memory.value(reading.slot)
-        other = no and known and known != no.value and reading.start == 0 and said[:1] == ["no"]
+        other = no and no.value not in (known, reading.slot) and reading.start == 0 and said[:1] == ["no"]
         readings.append(no if no and other and not reading.value else reading)
     return replace(found, readings=tuple(readings))
 

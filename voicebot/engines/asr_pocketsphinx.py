@@ -240,14 +240,15 @@ class Session:
         if self._worker is None or self._final is not None:
             return
         quiet = self._loop.time() - self._worker.heard_at
-        if quiet >= HUNG_S:
+        patience = HUNG_S if self._worker.ready.is_set() else START_S  # one that still starts may take its time
+        if quiet >= patience:
             self._worker.kill("no result")
         elif self._loop.time() >= self._due_at:
             _log.error("result_late", utterance=self.number)
             self._worker.cancel(self.number)
             self._end(EMPTY)
         else:
-            self._timer = self._loop.call_later(HUNG_S - quiet, self._overdue)
+            self._timer = self._loop.call_later(min(patience - quiet, HUNG_S), self._overdue)
 
     def cancel(self) -> None:
         self._cancelled = True

@@ -8,8 +8,10 @@ Three things decide how much a recogniser trained on wide-band speech understand
   much a frame hisses: fricatives get energy where the model looks for it.
 * **The cepstral mean.** pocketsphinx subtracts a mean which, live, stays fixed for the first eight seconds after
   it was set, and then is that of the last caller. We set it for every utterance to the same one, so that calls do
-  not colour one another and a replay gives the same words. Taking it from the utterance itself was tried, over
-  all of it and over its speech only: no better for orders, far worse for single digits and letters.
+  not colour one another and a replay gives the same words. Its shape is that of forty recordings of LibriSpeech through
+  μ-law and `Widener`; the one that comes with pocketsphinx knows three coefficients of thirteen. Taking the mean
+  from the utterance itself was tried, over all of it and over its speech only: no better for orders, far worse for
+  single digits and letters.
 * **The second pass** (`fwdflat`) is left out: it takes 100 ms after the caller stopped, and gains nothing here.
 """
 
@@ -112,11 +114,17 @@ class Tuning:
     image: float = 0.3
     hiss: float = 6.0
     """Of the `Widener`."""
-    mean: str = "42,0,-4"
+    mean: str = "42,1.9,-0.5,6.2,2.6,-6.4,-1.6,-7.8,-3.2,1.5,-6.8,3.5,-0.7"
     """Cepstral mean subtracted from every utterance."""
+    gaussians: int = 8
+    """The best of each codebook that are scored; 4 are a fifth quicker and hear a fifth more digits wrong."""
     language_weight: float = 8.0
     word_penalty: float = 0.65
     grammar_weight: float = 6.5
+    grammar_phone: float = 3.0
+    """Factor for each phone in a grammar: without it a soft "s" is taken for silence, and "six" for "eight"."""
+    grammar_silence: float = 0.0005
+    """Probability of silence between the words of a grammar."""
     beam: float = 1e-48
     word_beam: float = 7e-29
     second_pass: bool = False
@@ -139,7 +147,7 @@ class Decoder:
             loglevel="FATAL",
             fwdflat=tuning.second_pass,
             bestpath=True,
-            lw=tuning.language_weight,
+            topn=tuning.gaussians,
             wip=tuning.word_penalty,
             beam=tuning.beam,
             wbeam=tuning.word_beam,
@@ -160,11 +168,16 @@ class Decoder:
             del self._known[oldest]
             self._native.remove_search(oldest)
         self._add_words(model)
+        config, tuning = self._native.config, self._tuning
         if model.jsgf.exists():
-            self._native.config["lw"] = self._tuning.grammar_weight
+            config["lw"], config["pip"], config["silprob"] = (
+                tuning.grammar_weight,
+                tuning.grammar_phone,
+                tuning.grammar_silence,
+            )
             self._native.add_jsgf_file(model.key, str(model.jsgf))
         else:
-            self._native.config["lw"] = self._tuning.language_weight
+            config["lw"], config["pip"], config["silprob"] = tuning.language_weight, 1.0, 0.005
             self._native.add_lm_file(model.key, str(model.arpa))
         self._known[model.key] = None
 

@@ -92,8 +92,9 @@ class Process:
         _log.error("recogniser_hung", pid=self.pid, why=why, utterances=self.utterances)
         self._lost()
 
-    def _lost(self) -> None:
-        if not self.running:
+    def _lost(self, sock: socket.socket | None = None) -> None:
+        """`sock`: the one that was found broken; news of one that was replaced meanwhile are old."""
+        if not self.running or (sock is not None and sock is not self._sock):
             return
         _log.error("recogniser_lost", pid=self.pid, utterances=self.utterances)
         self._release()
@@ -155,7 +156,7 @@ class Process:
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._loop.call_soon(self._lost)
+            self._loop.call_soon(self._lost, self._sock)
             return
         del self._outbox[:sent]
         if self._outbox:

@@ -46,6 +46,8 @@ class Answers:
     """End of the caller's speech to the commitment of the turn, recogniser included; median."""
     voice_to_voice_ms: int
     """End of the caller's speech to the bot's first audio played; median."""
+    recogniser_ms: int
+    """The recogniser's own time, from the last audio to the final words; median."""
 
 
 def _best_us(frames: Sequence[object], work: Callable[[], Callable[[int], object]]) -> float:
@@ -137,6 +139,7 @@ async def conversation(runtime: Runtime, dialplan: str, utterances: Sequence[byt
         next((r.ms for r in records if r.kind == "heard_from"), -1),
         _median(each.endpoint_ms for each in found),
         _median(each.voice_to_voice_ms for each in found),
+        _median(int(r.fields["took_ms"]) for r in records if r.kind == "words" and "took_ms" in r.fields),
     )
 
 

@@ -16,6 +16,8 @@ from voicebot.errors import UsageError
 Sound = npt.NDArray[np.float32]
 """Mono, -1..1."""
 
+PHONE_RATE = 8_000
+WIDE_RATE = 16_000
 FRAME_S = 0.02
 QUIET_BELOW_PEAK_DB = 30
 EDGE_S = 0.3
@@ -46,6 +48,12 @@ def speech_power(sound: Sound, rate: int) -> float:
         return float(np.mean(sound**2)) if len(sound) else 0.0
     power = np.mean(frames**2, axis=1)
     return float(np.mean(power[power >= power.max() * 10 ** (-QUIET_BELOW_PEAK_DB / 10)]))
+
+
+def levelled(sound: Sound, rate: int, rms: float) -> Sound:
+    """With speech of this loudness."""
+    power = speech_power(sound, rate)
+    return sound * np.float32(rms / power**0.5) if power > 0 else sound
 
 
 def edged(sound: Sound, rate: int, seed: int) -> Sound:
@@ -80,6 +88,12 @@ def pcm16(sound: Sound) -> bytes:
 def telephone(sound: Sound) -> bytes:
     """8 kHz in; int16 LE that has been through G.711 μ-law."""
     return g711.ulaw_decode(g711.ulaw_encode(pcm16(sound)))
+
+
+def sound_of(pcm: bytes, source_rate: int, rate: int) -> Sound:
+    """int16 LE as a sound at `rate`."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    return np.asarray(soxr.resample(samples, source_rate, rate, quality="VHQ"), np.float32)
 
 
 def resampled(pcm: bytes, source_rate: int, rate: int) -> bytes:

@@ -118,6 +118,18 @@ _LABELS = {
 _AMOUNTS = ("a little bit of ", "a bit of ", "a lot of ", "lots of ", "some ")
 
 
+def ordered(recording: Recording) -> dict[str, str]:
+    """What was said in a recorded order, by the dialplan's slots."""
+    return {_LABELS[k]: " ".join(str(v).split()) for k, v in recording.labels["slots"].items()}
+
+
+def plain(value: str) -> str:
+    """Without "a bit of": milk or no milk is the order, how much is its finish."""
+    for amount in _AMOUNTS:
+        value = value.removeprefix(amount)
+    return value
+
+
 class CoffeeScore:
     """A whole order is right when every slot that was said was understood and none was invented."""
 
@@ -127,22 +139,16 @@ class CoffeeScore:
         self._form = {name: with_type(name, slot) for name, slot in node.collect.items()}
 
     def __call__(self, recording: Recording, words: Words) -> Mapping[str, tuple[int, int]]:
-        said = {_LABELS[k]: " ".join(str(v).split()) for k, v in recording.labels["slots"].items()}
+        said = ordered(recording)
         heard = self._reader.read(self._form, words.text.split(), date(2026, 1, 1)).values
-        plain_said = {k: self._plain(v) for k, v in said.items()}
-        plain_heard = {k: self._plain(v) for k, v in heard.items()}
+        plain_said = {k: plain(v) for k, v in said.items()}
+        plain_heard = {k: plain(v) for k, v in heard.items()}
         return {
             "orders": (int(plain_said == plain_heard), 1),
             "orders, amounts too": (int(said == heard), 1),
             "slots": (sum(plain_heard.get(k) == v for k, v in plain_said.items()), len(said)),
             "slots invented": (len(set(heard) - set(said)), len(heard)),
         }
-
-    def _plain(self, value: str) -> str:
-        """Without "a bit of": milk or no milk is the order, how much is its finish."""
-        for amount in _AMOUNTS:
-            value = value.removeprefix(amount)
-        return value
 
 
 # --- the recordings -----------------------------------------------------------------------------------------

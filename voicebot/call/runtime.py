@@ -29,7 +29,7 @@ from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.engines import registry
-from voicebot.engines.base import AgentContext, Asr, EngineConfig, Llm, Tts, Vad
+from voicebot.engines.base import AgentContext, Asr, EngineConfig, Eot, Llm, Tts, Vad
 from voicebot.errors import UsageError, VoicebotError
 
 GOODBYE_S = 10.0
@@ -79,6 +79,7 @@ class Runtime:
         self._engines: dict[tuple[object, ...], Any] = {}
         self._prompts = PromptCache(settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
+        self._eot: Eot | None = None
         self._state = "starting"
         self._idle = asyncio.Event()
         self._idle.set()
@@ -89,6 +90,9 @@ class Runtime:
         """Load dialplans, start engines, speak the fixed sentences. `UsageError` when no call could be taken."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._vad: Vad = await self._engine("vad", self.settings.vad, EngineConfig())
+        if self.settings.eot_model:
+            options = {"model": self.settings.eot_model}
+            self._eot = await self._engine("eot", "onnx", EngineConfig(options=options))
         await self.reload()
         if not self.dialplans:
             faults = "; ".join(self.faults.values()) or f"no .yaml file in {self.settings.dialplans}"
@@ -210,7 +214,7 @@ class Runtime:
         local = datetime.now(ZoneInfo(dialplan.timezone))
         context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
-        parts = Parts(self._vad, stack.asr, stack.voice, stack.llm.open(context), self._prompts, toolbox)
+        parts = Parts(self._vad, stack.asr, stack.voice, stack.llm.open(context), self._prompts, toolbox, self._eot)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         session.open_record(
             call_id=info.call_id,

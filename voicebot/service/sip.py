@@ -1,0 +1,306 @@
+"""The SIP side of the service: the door on its two sockets, the workers behind it, and the calls they bring.
+
+Off where it cannot be, in one sentence, and the rest of the service goes on: no pjsua2 for this machine, a port that
+is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from voicebot import log
+from voicebot.call.runtime import new_call_id
+from voicebot.carriers.base import CallInfo
+from voicebot.carriers.sip import SipLine
+from voicebot.carriers.sip_process import Worker
+from voicebot.carriers.sip_setup import Setup
+from voicebot.config import Settings
+from voicebot.core import sip, sip_sdp
+from voicebot.core.dialplan import Dialplan
+from voicebot.core.sip import Address, Request
+from voicebot.core.sip_door import Door, Face, Refusal, Rules, Send
+from voicebot.core.sip_limits import networks
+from voicebot.core.sip_link import Kind, Message, message
+from voicebot.core.timeline import EndReason
+from voicebot.service.desk import Desk
+
+START_S = 8.0
+"""For the workers to be ready."""
+ANSWER_S = 8.0
+"""From our answer to the first audio."""
+CHORES_EVERY_S = 1.0
+EXPECTED_S = 10.0
+"""An admitted INVITE that its worker has not made a call of by then is forgotten."""
+REJECTIONS = 50
+"""Refused calls that may wait to be listed; over it they are counted only."""
+RTP_PORTS = 100
+"""For each worker."""
+MAX_HEADERS, MAX_HEADER = 20, 256
+"""`X-` headers of a call that are kept, and letters of each."""
+_log = log.get("sip")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A call that was admitted and is on its way to its worker."""
+
+    worker: Worker
+    plan: Dialplan
+    info: CallInfo
+    source: Address
+    until_s: float
+
+
+class _Socket(asyncio.DatagramProtocol):
+    """One face of the door."""
+
+    def __init__(self, take: Callable[[bytes, Address], None]) -> None:
+        self._take = take
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        try:
+            self._take(data, Address(addr[0], addr[1]))
+        except Exception as error:  # one datagram costs that datagram
+            _log.error("sip_datagram_failed", error=repr(error))
+
+    def error_received(self, exc: Exception) -> None:
+        """An ICMP error of somebody's; whoever did not get our datagram says so again."""
+
+
+@dataclass(slots=True)
+class Sip:
+    """`serving` is its life, inside of the task group that holds its calls."""
+
+    desk: Desk
+    fault: str = ""
+    """Why it is not served, as a sentence; empty while it is."""
+    workers: list[Worker] = field(default_factory=list)
+    door: Door | None = None
+    _group: asyncio.TaskGroup | None = None
+    _faces: dict[Face, asyncio.DatagramTransport] = field(default_factory=dict)
+    _expected: dict[str, Expected] = field(default_factory=dict)
+    """By Call-ID."""
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _listing: int = 0
+    _chores: asyncio.Task[None] | None = None
+
+    # --- start and stop
+
+    @asynccontextmanager
+    async def serving(self, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """From ready, or known not to be, to stopped. `group` holds the calls."""
+        self._group = group
+        await self._start(group)
+        try:
+            await self._started()
+            yield
+        finally:
+            self._close()
+
+    async def _start(self, group: asyncio.TaskGroup) -> None:
+        """Bind and start the workers; `fault` says what came in the way."""
+        settings = self.desk.settings
+        self.fault = lacking(settings)
+        if self.fault:
+            return
+        try:
+            outside = await self._face(Face.OUTSIDE, settings.sip_host, settings.sip_port)
+            inside = await self._face(Face.INSIDE, "127.0.0.1", 0)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            self.fault = f"UDP port {settings.sip_port} of {settings.sip_host} cannot be had: {reason}."
+            self._close()
+            return
+        known_as = Address(settings.sip_public_address or outside.host, outside.port)
+        rules = Rules(networks(settings.sip_allow))
+        self.door = Door(known_as, inside, rules, self._admit, self.desk.runtime.not_ready, self._failed)
+        for number in range(settings.sip_workers):
+            self.workers.append(Worker(_setup(settings, number), self._incoming, self._worker_changed))
+        self._chores = group.create_task(self._do_chores())
+
+    async def _started(self) -> None:
+        """Until every worker is ready, or says that it cannot be, or has taken too long."""
+        try:
+            async with asyncio.timeout(START_S):
+                while not all(worker.ready or worker.fault for worker in self.workers):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        if self.workers and not any(worker.ready for worker in self.workers):
+            why = next((worker.fault for worker in self.workers if worker.fault), "no worker has started in time")
+            self.fault = f"no SIP worker is ready: {why}."
+        if self.fault and self.desk.settings.sip_on:
+            _log.warning("sip_off", why=self.fault)
+
+    def _close(self) -> None:
+        """No more SIP. Workers say goodbye to the calls that are still up, not by way of the door any more."""
+        for worker in self.workers:
+            worker.close()
+        if self._chores:
+            self._chores.cancel()
+        for face in self._faces.values():
+            face.close()
+        self._faces.clear()
+
+    async def _face(self, face: Face, host: str, port: int) -> Address:
+        take = self._from_outside if face is Face.OUTSIDE else self._from_inside
+        loop = asyncio.get_running_loop()
+        self._faces[face], _ = await loop.create_datagram_endpoint(lambda: _Socket(take), local_addr=(host, port))
+        name = self._faces[face].get_extra_info("sockname")
+        return Address(name[0], name[1])
+
+    async def _do_chores(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self.door:
+            await asyncio.sleep(CHORES_EVERY_S)
+            now_s = loop.time()
+            self.door.sweep(now_s)
+            for call_id in [c for c, each in self._expected.items() if each.until_s < now_s]:
+                self._failed(call_id)
+            for why, count in self.door.counts.items():
+                self.desk.metrics.sip_dropped.labels(why).inc(count)
+            self.door.counts.clear()
+
+    # --- datagrams
+
+    def _from_outside(self, data: bytes, source: Address) -> None:
+        if self.door:
+            self._send(self.door.from_outside(data, source, _now_s()))
+
+    def _from_inside(self, data: bytes, source: Address) -> None:
+        if self.door and any(worker.port == source.port for worker in self.workers):
+            self._send(self.door.from_inside(data))
+
+    def _send(self, sends: list[Send]) -> None:
+        for send in sends:
+            if face := self._faces.get(send.face):
+                face.sendto(send.data, send.to)
+
+    # --- who may come in
+
+    def _admit(self, request: Request, source: Address) -> Refusal | Address:
+        """For a new INVITE that the door has understood, of a source that is allowed."""
+        headers = request.headers
+        caller, called = sip.user(sip.value(headers, "From")), sip.user(request.uri)
+        call_id = sip.value(headers, "Call-ID")
+        plan = self.desk.runtime.choose(called, caller)
+        refusal = self._refuse(request, caller, plan)
+        worker = max(self.workers, key=self._room, default=None)
+        if refusal is None and (worker is None or self._room(worker) <= 0):
+            refusal = Refusal(503, "no free worker")
+        if refusal is None and plan is not None and worker is not None:
+            kept = [(n, v[:MAX_HEADER]) for n, v in headers if n.lower().startswith("x-")][:MAX_HEADERS]
+            info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64], dict(kept))
+            self._expected[call_id] = Expected(worker, plan, info, source, _now_s() + EXPECTED_S)
+            return Address("127.0.0.1", worker.port)
+        assert refusal is not None
+        self._list(caller, called, call_id, plan.name if plan else "", refusal.why)
+        return refusal
+
+    def _refuse(self, request: Request, caller: str, plan: Dialplan | None) -> Refusal | None:
+        why = self.desk.runtime.not_ready()
+        if why is None and self.desk.doors.inside + len(self._expected) >= self.desk.settings.max_calls:
+            why = "busy"
+        if why is not None:
+            return Refusal(503, "over capacity" if why == "busy" else why)
+        if (why := self.desk.doors.full(caller)) is not None:
+            return Refusal(486, why)
+        if plan is None:
+            return Refusal(404, "no dialplan takes this call")
+        offered = sip_sdp.codecs(request.body) if request.body else {"PCMU"}  # without an offer we make ours
+        if not (offered or set()) & {"PCMU", "PCMA"}:
+            return Refusal(488, "no codec in common")
+        return None
+
+    def _room(self, worker: Worker) -> int:
+        return worker.free - sum(each.worker is worker for each in self._expected.values())
+
+    def _list(self, caller: str, called: str, call_id: str, plan: str, why: str) -> None:
+        if self._listing >= REJECTIONS or self._group is None:
+            self.desk.metrics.refused.labels("sip", why).inc()
+            return
+        self._listing += 1
+        listed = self._group.create_task(self.desk.reject("sip", caller, called, call_id[:64], plan, why))
+        listed.add_done_callback(self._listed)
+
+    def _listed(self, _: asyncio.Task[None]) -> None:
+        self._listing -= 1
+
+    def _failed(self, call_id: str) -> None:
+        """The worker has refused it itself, or the caller gave up at once."""
+        self._expected.pop(call_id, None)
+        if self.door:
+            self.door.ended(call_id, _now_s())
+
+    # --- calls
+
+    def _incoming(self, worker: Worker, told: Message) -> None:
+        call_id = told.facts["sip_call_id"]
+        expected = self._expected.pop(call_id, None)
+        if expected is None or self._group is None:
+            worker.send(message(Kind.ANSWER, told.call, code=403))
+            return
+        line = SipLine(expected.info, worker, told.call, partial(address_of, source=expected.source))
+        worker.calls[told.call] = line
+        self._group.create_task(self._carry(line, worker, told.call, expected.plan, call_id))
+
+    async def _carry(self, line: SipLine, worker: Worker, number: int, plan: Dialplan, call_id: str) -> None:
+        reason = EndReason.MEDIA_LOST
+        try:
+            worker.send(message(Kind.ANSWER, number, code=180))
+            worker.send(message(Kind.ANSWER, number, code=200))
+            if await line.answered(ANSWER_S):
+                reason = await self.desk.carry(line, plan)
+        except Exception as error:  # one call costs that call
+            _log.error("sip_call_failed", call_id=line.info.call_id, exc_info=error)
+        finally:
+            if self.door:
+                self.door.ended(call_id, _now_s())
+            await line.hangup(reason.value)
+
+    def _worker_changed(self, worker: Worker) -> None:
+        self._changed.set()
+        if self.door is None:
+            return
+        if not worker.ready:
+            for call_id in [c for c, each in self._expected.items() if each.worker is worker]:
+                del self._expected[call_id]
+            left = [Address("127.0.0.1", each.port) for each in self.workers if each.ready]
+            self._send(self.door.lost(left, _now_s()))
+
+
+def lacking(settings: Settings) -> str:
+    """Why SIP cannot be served on this machine, as a sentence; empty when it can."""
+    if not settings.sip_on:
+        return "switched off."
+    if importlib.util.find_spec("pjsua2") is None:
+        return "the package pjsua2-python is not installed; there is none for every machine (see the README)."
+    return ""
+
+
+def address_of(destination: str, source: Address) -> str:
+    """A SIP address for what a dialplan names: a number is one at the exchange that the call came from."""
+    if destination.startswith(("sip:", "sips:")):
+        return destination
+    return f"sip:{destination}@{source.host}:{source.port}"
+
+
+def _setup(settings: Settings, number: int) -> dict[str, object]:
+    return Setup(
+        address="" if settings.sip_host in ("0.0.0.0", "::") else settings.sip_host,
+        public_address=settings.sip_public_address,
+        rtp_port=settings.sip_rtp_port + RTP_PORTS * number if settings.sip_rtp_port else 0,
+        capacity=settings.sip_calls_per_worker,
+        log_level=4 if settings.log_level == "debug" else 0,
+    ).facts
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

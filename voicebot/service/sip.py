@@ -25,7 +25,7 @@ from voicebot.core import sip, sip_sdp
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.sip import Address, Request
 from voicebot.core.sip_door import Door, Face, Refusal, Rules, Send
-from voicebot.core.sip_limits import networks
+from voicebot.core.sip_limits import Buckets, networks
 from voicebot.core.sip_link import Kind, Message, message
 from voicebot.core.timeline import EndReason
 from voicebot.service.desk import Desk
@@ -37,6 +37,9 @@ ANSWER_S = 8.0
 CHORES_EVERY_S = 1.0
 EXPECTED_S = 10.0
 """An admitted INVITE that its worker has not made a call of by then is forgotten."""
+CALLS_A_SECOND = 20
+"""New calls that one worker gets. PJSIP keeps a closed socket for half a second and has 64 in all; an assertion ends
+the process when they are gone, and a call takes two."""
 REJECTIONS = 50
 """Refused calls that may wait to be listed; over it they are counted only."""
 RTP_PORTS = 100
@@ -86,6 +89,7 @@ class Sip:
     _faces: dict[Face, asyncio.DatagramTransport] = field(default_factory=dict)
     _expected: dict[str, Expected] = field(default_factory=dict)
     """By Call-ID."""
+    _pace: Buckets = field(default_factory=lambda: Buckets(CALLS_A_SECOND / 2, CALLS_A_SECOND))
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _listing: int = 0
     _chores: asyncio.Task[None] | None = None
@@ -195,6 +199,8 @@ class Sip:
         worker = max(self.workers, key=self._room, default=None)
         if refusal is None and (worker is None or self._room(worker) <= 0):
             refusal = Refusal(503, "no free worker")
+        if refusal is None and not self._pace.takes(str(id(worker)), _now_s()):
+            refusal = Refusal(503, "too many calls a second")
         if refusal is None and plan is not None and worker is not None:
             kept = [(n, v[:MAX_HEADER]) for n, v in headers if n.lower().startswith("x-")][:MAX_HEADERS]
             info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64], dict(kept))

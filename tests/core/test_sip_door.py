@@ -23,12 +23,14 @@ class World:
     decides: Refusal | Address = WORKER
     not_ready: str | None = None
     asked: list[tuple[str, Address]] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    settled: list[tuple[str, bool]] = field(default_factory=list)
     door: Door = field(init=False)
 
     def __post_init__(self) -> None:
         rules = Rules(networks("10.0.0.0/8"), burst=50, per_second=1, strangers_burst=3, strangers_per_second=0.5)
-        self.door = Door(OUTSIDE, INSIDE, rules, self.admit, lambda: self.not_ready, self.failed.append)
+        self.door = Door(
+            OUTSIDE, INSIDE, rules, self.admit, lambda: self.not_ready, lambda *told: self.settled.append(told)
+        )
 
     def admit(self, request: Request, source: Address) -> Refusal | Address:
         self.asked.append((sip.user(request.uri), source))
@@ -100,6 +102,12 @@ def test_answers_go_back_without_our_hop() -> None:
     assert isinstance(answer, Response)
     assert (Face.OUTSIDE, PHONE) == (send.face, send.to)
     assert ["10.0.0.5"] == [via.host for via in sip.vias(answer.headers)]
+
+
+def test_it_is_told_when_a_worker_has_answered() -> None:
+    world = World()
+    admitted(world)
+    assert [("c1@10.0.0.5", True)] == world.settled
 
 
 def test_an_invite_that_comes_again_is_the_same_to_the_worker_and_is_not_asked_about_again() -> None:
@@ -185,7 +193,7 @@ def test_a_worker_that_refuses_frees_the_calls_place() -> None:
     invite = passed(world.outside(INVITE))
     assert isinstance(invite, Request)
     world.door.from_inside(answered(invite, 488))
-    assert ["c1@10.0.0.5"] == world.failed
+    assert [("c1@10.0.0.5", False)] == world.settled
 
 
 def test_a_stranger_has_the_same_answer_whatever_it_asks_and_soon_none() -> None:

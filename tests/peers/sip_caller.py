@@ -1,4 +1,4 @@
-"""A SIP phone for tests: real datagrams over loopback, SIP and RTP, small and exact. It can be as rude as a test asks."""
+"""A SIP phone for tests: real datagrams over loopback, SIP and RTP, small, exact, and as rude as a test asks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from voicebot.core.sip import Address, Request, Response
 
 HOST = "127.0.0.1"
 PAYLOADS = {"PCMU": 0, "PCMA": 8, "telephone-event": 101}
+BOTH = ("PCMU", "telephone-event")
 NUMBER = "+15550002222"
 """Of the dialplan that a test service has."""
 DIGITS = "0123456789*#ABCD"
@@ -70,7 +71,9 @@ class Caller:
 
     # --- SIP
 
-    def sdp(self, codecs: tuple[str, ...] = ("PCMU", "telephone-event"), direction: str = "", host: str = HOST) -> bytes:
+    def sdp(
+        self, codecs: tuple[str, ...] = ("PCMU", "telephone-event"), direction: str = "", host: str = HOST
+    ) -> bytes:
         lines = ["v=0", f"o=- 1 {next(self._sequence) + 1} IN IP4 {HOST}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
         lines.append(f"m=audio {self.rtp_port} RTP/AVP " + " ".join(str(PAYLOADS.get(c, 9)) for c in codecs))
         lines += [f"a=rtpmap:{PAYLOADS.get(c, 9)} {c}/8000" for c in codecs]

@@ -256,6 +256,10 @@ class Phone:
     def calls(self) -> int:
         return len(self._calls)
 
+    def knows(self, call: int) -> bool:
+        """Whether it is up."""
+        return call in self._calls
+
     def turn(self, wait_ms: int) -> None:
         """Handle what has come over SIP, waiting for it this long at most; then let go of what has ended."""
         self._endpoint.libHandleEvents(wait_ms)

@@ -2,11 +2,12 @@
 
 A process of its own, so that a fault in PJSIP's C code costs its calls and not the service. When the socket closes,
 because the service has stopped or was killed, it says goodbye to its callers and ends: nothing outlives a killed
-parent.
+parent. The door is gone with the service then, so the goodbyes are BYEs that the service made ready while it lived.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -14,7 +15,7 @@ import socket
 import struct
 import sys
 import time
-from typing import assert_never
+from typing import Any, assert_never
 
 from voicebot.carriers.sip_outbox import Outbox
 from voicebot.carriers.sip_setup import Setup
@@ -48,6 +49,7 @@ class Worker:
         self._sock, self._messages = sock, Messages()
         self._setup = self._first()
         self._outbox = Outbox(sock)
+        self._farewells: dict[int, dict[str, Any]] = {}
 
     def _first(self) -> dict[str, object]:
         self._sock.settimeout(SETUP_S)
@@ -75,10 +77,18 @@ class Worker:
         version = pj.Endpoint.instance().libVersion().full
         self._outbox.put(message(Kind.READY, port=self._phone.port, capacity=self._phone.capacity, version=version))
         self._loop()
+        self._say_goodbye()
         self._phone.hang_up_all()
         until = time.monotonic() + FAREWELL_S
         while self._phone.calls and time.monotonic() < until:
             self._phone.turn(TURN_MS)
+
+    def _say_goodbye(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for call, bye in self._farewells.items():
+                if self._phone.knows(call):
+                    with contextlib.suppress(OSError):
+                        out.sendto(bye["data"].encode("latin-1"), (bye["host"], bye["port"]))
 
     def _fault(self, why: str) -> None:
         self._outbox.put(Message(Kind.FAULT, 0, why.encode()))
@@ -126,6 +136,8 @@ class Worker:
                 phone.hang_up(call, **told.facts)
             case Kind.PASS_ON:
                 phone.pass_on(call, told.facts["to"])
+            case Kind.FAREWELL:
+                self._farewells = {c: f for c, f in self._farewells.items() if phone.knows(c)} | {call: told.facts}
             case Kind.KEYS:
                 phone.keys(call, told.payload.decode())
             case Kind.SETUP | Kind.READY | Kind.ALIVE | Kind.FAULT | Kind.INCOMING | Kind.MEDIA | Kind.HELD:

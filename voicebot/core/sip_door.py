@@ -93,8 +93,8 @@ class Door:
     admit: Admit
     ready: Callable[[], str | None]
     """Why no call can be taken now; for OPTIONS."""
-    failed: Callable[[str], None]
-    """Told the Call-ID of an admitted call that its worker then refused."""
+    settled: Callable[[str, bool], None]
+    """Told the Call-ID of an admitted call when its worker has answered it (True) or refused it."""
     calls: dict[str, Call] = field(default_factory=dict)
     """By Call-ID."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -126,8 +126,7 @@ class Door:
             case Request():
                 request = sip.received(message, source)
                 if not friend:
-                    self.counts["not allowed"] += 1
-                    return self._answer(request, 403)
+                    return self._answer(request, 403) if request.method != "ACK" else []
                 return self._request_from_outside(request, source)
 
     def _request_from_outside(self, request: Request, source: Address) -> list[Send]:
@@ -214,10 +213,8 @@ class Door:
             return []
         call = self.calls.get(sip.value(response.headers, "Call-ID"))
         if call and call.answer is None and response.code >= 200 and _method(response) == "INVITE":
-            if response.code < 300:
-                call.answer = response
-            else:
-                self.failed(sip.value(response.headers, "Call-ID"))
+            call.answer = response if response.code < 300 else None
+            self.settled(sip.value(response.headers, "Call-ID"), response.code < 300)
         response = replace(response, headers=sip.with_vias(response.headers, others))
         return [Send(Face.OUTSIDE, response.encode(), others[0].reply_to)]
 
@@ -248,11 +245,14 @@ class Door:
         for call_id, call in self.calls.items():
             if call.worker not in left and call.until_s is None:
                 call.until_s = now_s + LINGER_S
-                sends += self._bye(call_id, call) if call.answer else self._answer(call.invite, 503)
+                sends += self.farewell(call_id) if call.answer else self._answer(call.invite, 503)
         return sends
 
-    def _bye(self, call_id: str, call: Call) -> list[Send]:
-        assert call.answer is not None
+    def farewell(self, call_id: str) -> list[Send]:
+        """The BYE that ends a call which was answered, when its worker cannot send one."""
+        call = self.calls.get(call_id)
+        if call is None or call.answer is None:
+            return []
         contact = sip.values(call.invite.headers, "Contact")
         target = sip.uri(contact[0]) if contact else None
         if target is None:
@@ -278,8 +278,7 @@ class Door:
         return []
 
     def _answer(self, request: Request, code: int, headers: Iterable[tuple[str, str]] = ()) -> list[Send]:
-        if request.method == "ACK":
-            return []
+        self.counts[f"answered {code}"] += 1
         tag = _digest(sip.value(request.headers, "Call-ID"), sip.value(request.headers, "From"))
         answer = sip.answer(request, code, tag, headers)
         return [Send(Face.OUTSIDE, answer.encode(), sip.vias(request.headers)[0].reply_to)]

@@ -32,7 +32,9 @@ def private(host: str) -> bool:
     return within(host, PRIVATE)
 
 
-PRIVATE = networks("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 fc00::/7 fe80::/10")
+PRIVATE = networks(
+    "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 fc00::/7 fe80::/10"
+)
 
 
 class Buckets:

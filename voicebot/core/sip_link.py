@@ -64,6 +64,8 @@ class Kind(IntEnum):
     """Service: JSON {to}: REFER the far end there."""
     KEYS = 25
     """Service: digits to send, as text."""
+    FAREWELL = 27
+    """Service: JSON {host, port, data}: a BYE to send as it is should the service be gone."""
     DIAL = 26
     """Service: JSON {to, account, headers}; the call's number is the service's, from 2^31."""
 

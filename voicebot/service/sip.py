@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ CALLS_A_SECOND = 20
 the process when they are gone, and a call takes two."""
 REJECTIONS = 50
 """Refused calls that may wait to be listed; over it they are counted only."""
+MEDIA_LOST_S = 15.0
+"""A call whose far end sends neither RTP nor RTCP for this long is over; not while it is held."""
 RTP_PORTS = 100
 """For each worker."""
 MAX_HEADERS, MAX_HEADER = 20, 256
@@ -89,6 +92,8 @@ class Sip:
     _faces: dict[Face, asyncio.DatagramTransport] = field(default_factory=dict)
     _expected: dict[str, Expected] = field(default_factory=dict)
     """By Call-ID."""
+    _up: dict[str, tuple[Worker, int]] = field(default_factory=dict)
+    """Call-ID → worker and its number for the call."""
     _pace: Buckets = field(default_factory=lambda: Buckets(CALLS_A_SECOND / 2, CALLS_A_SECOND))
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _listing: int = 0
@@ -123,7 +128,7 @@ class Sip:
             return
         known_as = Address(settings.sip_public_address or outside.host, outside.port)
         rules = Rules(networks(settings.sip_allow))
-        self.door = Door(known_as, inside, rules, self._admit, self.desk.runtime.not_ready, self._failed)
+        self.door = Door(known_as, inside, rules, self._admit, self.desk.runtime.not_ready, self._settled)
         for number in range(settings.sip_workers):
             self.workers.append(Worker(_setup(settings, number), self._incoming, self._worker_changed))
         self._chores = group.create_task(self._do_chores())
@@ -155,9 +160,14 @@ class Sip:
 
     async def _face(self, face: Face, host: str, port: int) -> Address:
         take = self._from_outside if face is Face.OUTSIDE else self._from_inside
-        loop = asyncio.get_running_loop()
-        self._faces[face], _ = await loop.create_datagram_endpoint(lambda: _Socket(take), local_addr=(host, port))
-        name = self._faces[face].get_extra_info("sockname")
+        bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            bound.bind((host, port))
+        except OSError:
+            bound.close()
+            raise
+        loop, name = asyncio.get_running_loop(), bound.getsockname()
+        self._faces[face], _ = await loop.create_datagram_endpoint(lambda: _Socket(take), sock=bound)
         return Address(name[0], name[1])
 
     async def _do_chores(self) -> None:
@@ -167,7 +177,7 @@ class Sip:
             now_s = loop.time()
             self.door.sweep(now_s)
             for call_id in [c for c, each in self._expected.items() if each.until_s < now_s]:
-                self._failed(call_id)
+                self._forget(call_id)
             for why, count in self.door.counts.items():
                 self.desk.metrics.sip_dropped.labels(why).inc(count)
             self.door.counts.clear()
@@ -239,7 +249,15 @@ class Sip:
     def _listed(self, _: asyncio.Task[None]) -> None:
         self._listing -= 1
 
-    def _failed(self, call_id: str) -> None:
+    def _settled(self, call_id: str, answered: bool) -> None:
+        if not answered:
+            self._forget(call_id)
+        elif self.door and (leg := self._up.get(call_id)):
+            worker, number = leg
+            for send in self.door.farewell(call_id):
+                worker.send(message(Kind.FAREWELL, number, data=send.data.decode("latin-1"), **send.to._asdict()))
+
+    def _forget(self, call_id: str) -> None:
         """The worker has refused it itself, or the caller gave up at once."""
         self._expected.pop(call_id, None)
         if self.door:
@@ -254,7 +272,7 @@ class Sip:
             worker.send(message(Kind.ANSWER, told.call, code=403))
             return
         line = SipLine(expected.info, worker, told.call, partial(address_of, source=expected.source))
-        worker.calls[told.call] = line
+        worker.calls[told.call], self._up[call_id] = line, (worker, told.call)
         self._group.create_task(self._carry(line, worker, told.call, expected.plan, call_id))
 
     async def _carry(self, line: SipLine, worker: Worker, number: int, plan: Dialplan, call_id: str) -> None:
@@ -267,6 +285,7 @@ class Sip:
         except Exception as error:  # one call costs that call
             _log.error("sip_call_failed", call_id=line.info.call_id, exc_info=error)
         finally:
+            del self._up[call_id]
             if self.door:
                 self.door.ended(call_id, _now_s())
             await line.hangup(reason.value)
@@ -304,6 +323,7 @@ def _setup(settings: Settings, number: int) -> dict[str, object]:
         public_address=settings.sip_public_address,
         rtp_port=settings.sip_rtp_port + RTP_PORTS * number if settings.sip_rtp_port else 0,
         capacity=settings.sip_calls_per_worker,
+        media_lost_s=MEDIA_LOST_S,
         log_level=4 if settings.log_level == "debug" else 0,
     ).facts
 

@@ -3,8 +3,7 @@
 PJSIP in the worker does G.711, the jitter buffer and RTP; what comes here is 20 ms of PCM, in order. What was played
 is what RTP's clock took (`core.sip_playout`).
 
-While the far end holds the call, nobody hears the bot and the bot hears nobody: the media clock stands still, so no
-deadline of the conversation comes, and it goes on where it was.
+While the far end holds the call, silence comes at the same pace and nothing is played.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from voicebot import log
 from voicebot.audio.dtmf import Dtmf
-from voicebot.carriers.base import RATE, Audio, CallInfo, Digit, HungUp, LineEvent, Played
+from voicebot.carriers.base import RATE, Audio, CallInfo, Digit, Hold, HungUp, LineEvent, Played
 from voicebot.carriers.media_stream import MediaClock
 from voicebot.carriers.sip_process import Worker
 from voicebot.core.sip_link import Heard, Kind, Message, Say, message
@@ -26,6 +25,8 @@ from voicebot.errors import PeerError
 
 WAITING_EVENTS = 1000
 """Ten seconds that nobody reads; over it audio is dropped, and its place is silence."""
+BUFFER_S = 10.0
+"""Audio that may wait to be played; the session keeps 200 ms ahead."""
 GAP_SAMPLES = 10 * RATE
 """A hole in the audio larger than this is not filled: something else is wrong."""
 HANGUP_S = 2.0
@@ -47,7 +48,7 @@ class SipLine:
         self._media = asyncio.Event()
         self._next = 0
         self._played = (0, 0)
-        self._frozen_ms: int | None = None
+        self._held = False
         self._keys: Dtmf | None = None
         self._passed: asyncio.Queue[dict[str, Any]] = asyncio.Queue(8)
         self._gone = False
@@ -73,7 +74,8 @@ class SipLine:
             case Kind.MEDIA:
                 self._resume(told.facts)
             case Kind.HELD:
-                self._frozen_ms = self._clock.ms()
+                self._held = True
+                self._put(Hold(True))
             case Kind.PASSED:
                 if not self._passed.full():
                     self._passed.put_nowait(told.facts)
@@ -93,8 +95,9 @@ class SipLine:
         self.codec = facts["codec"]
         # A far end that has no telephone events sends its keys as tones (or by INFO, which PJSIP understands).
         self._keys = None if facts["telephone_event"] else Dtmf()
-        self._clock.heard(self._next)
-        self._frozen_ms = None
+        if self._held:
+            self._held = False
+            self._put(Hold(False))
         self._media.set()
 
     def _heard(self, heard: Heard) -> None:
@@ -110,8 +113,7 @@ class SipLine:
             self.dropped += 1
             return
         self._next = at + len(pcm) // 2
-        if self._frozen_ms is None:
-            self._clock.heard(self._next)
+        self._clock.heard(self._next)
         self._put(Audio(pcm, at, concealed))
         if self._keys is not None:
             for digit in self._keys.push(pcm):
@@ -150,6 +152,9 @@ class SipLine:
     # --- out
 
     def send(self, pcm: bytes, epoch: int, sample: int) -> None:
+        ahead = sample - (self._played[1] if self._played[0] == epoch else 0)
+        if ahead > BUFFER_S * RATE:
+            raise PeerError("The far end does not play its audio.")
         self._tell(Message(Kind.SAY, self._number, Say(epoch, sample, pcm).encode()))
 
     def clear(self) -> None:
@@ -160,7 +165,7 @@ class SipLine:
             self._worker.send(told)
 
     def clock_ms(self) -> int:
-        return self._clock.ms() if self._frozen_ms is None else self._frozen_ms
+        return self._clock.ms()
 
     # --- the end
 

@@ -30,8 +30,6 @@ from voicebot.carriers.sip_setup import Setup
 from voicebot.core.sip_link import Heard, Kind, Message, Say, message
 from voicebot.core.sip_playout import Playout
 
-HELD_EVERY = 50
-"""Frames between two signs of life while a call is held."""
 CODECS = ("PCMU/8000", "PCMA/8000")
 _ERROR_LEVEL = 1
 
@@ -65,7 +63,7 @@ class _Port(pj.AudioMediaPort):  # type: ignore[misc]
         self.ticks = 0
         self._outbox: Outbox | None = None
         self._call = 0
-        self._at = self._held_ticks = 0
+        self._at = 0
         self._held = True
         self._playout = Playout()
 
@@ -82,7 +80,7 @@ class _Port(pj.AudioMediaPort):  # type: ignore[misc]
 
     def hold(self, held: bool) -> None:
         with self._lock:
-            self._held, self._held_ticks = held, 0
+            self._held = held
 
     def say(self, say: Say) -> None:
         with self._lock:
@@ -109,14 +107,8 @@ class _Port(pj.AudioMediaPort):  # type: ignore[misc]
         with self._lock:
             if self._outbox is None:
                 return
-            pcm = b""
-            if self._held:
-                self._held_ticks += 1
-                if self._held_ticks % HELD_EVERY:
-                    return
-            else:
-                pcm = ctypes.string_at(_storage(frame.buf), frame.size) if frame.size else b""
-                pcm = pcm.ljust(FRAME_BYTES, b"\0")  # nothing came in these 20 ms: that is silence
+            pcm = ctypes.string_at(_storage(frame.buf), frame.size) if frame.size and not self._held else b""
+            pcm = pcm.ljust(FRAME_BYTES, b"\0")  # nothing came in these 20 ms, or music on hold: that is silence
             heard = Heard(self._at, self._playout.epoch, self._playout.sample, pcm)
             self._at += len(pcm) // 2
             outbox, call = self._outbox, self._call

@@ -115,7 +115,7 @@ class Messages:
 
 
 class Heard(NamedTuple):
-    """20 ms of the caller; `pcm` is empty while the call is held."""
+    """20 ms of the caller; silence while the call is held."""
 
     at: int
     """Sample since the call's media began."""

@@ -9,8 +9,8 @@ from collections import deque
 
 from voicebot.core.sip_link import Say
 
-BUFFER_SAMPLES = 60 * 8000
-"""The session keeps 200 ms ahead; more gathers only while the far end holds the call. Over it the oldest goes."""
+BUFFER_SAMPLES = 12 * 8000
+"""More than a line sends ahead (`carriers.sip`); over it the oldest goes."""
 
 
 class Playout:

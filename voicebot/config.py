@@ -48,6 +48,14 @@ class Settings(BaseSettings):
         0, ge=0, le=65000, description="First UDP port for RTP, the next hundred for each process; 0: any."
     )
 
+    sip_srtp: str = Field(
+        "off", pattern="^(off|optional|required)$", description="SRTP for calls in: off, optional or required."
+    )
+    sip_accounts: SecretStr = Field(
+        SecretStr(""),
+        description="Accounts to register with and to call out with: sip:user:password@host, several apart by spaces.",
+    )
+
     console_token: SecretStr = Field(
         SecretStr(""),
         description="Token for the web page and call list. Needed unless the service listens on loopback only.",

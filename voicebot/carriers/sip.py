@@ -55,6 +55,8 @@ class SipLine:
         self.dropped = 0
         self.figures: dict[str, Any] = {}
         """What the network did, once the call is over."""
+        self.ended: dict[str, Any] = {}
+        """The answer or the reason that ended it: {code, reason, cause}."""
         self.codec = ""
 
     @property
@@ -82,8 +84,9 @@ class SipLine:
             case Kind.FIGURES:
                 self.figures = told.facts
             case Kind.ENDED:
-                facts = told.facts
-                self._end(EndReason.MEDIA_LOST if facts["cause"] == "media_lost" else EndReason.CALLER_HANGUP)
+                self.ended = told.facts
+                lost = self.ended["cause"] == "media_lost"
+                self._end(EndReason.MEDIA_LOST if lost else EndReason.CALLER_HANGUP)
             case _:
                 pass
 

@@ -5,119 +5,22 @@ What pjsua2's Python binding forces on this file:
 * Objects of it must not be destroyed by the garbage collector, on whatever thread that runs: a `Call` hangs up when
   it goes (pjproject #3856, #2416), a port waits for the conference bridge's lock, which PJSIP's clock may hold while
   it waits for the GIL. So the collector is off in a worker (`sip_worker`), audio ports are made once and lent to one
-  call after the other, and a `Call` that has ended goes on the main thread, outside of any callback (`sweep`).
-* An exception that leaves a callback goes into C++ and ends the process: every callback is `_contained`.
-* `bytes(frame.buf)` walks the vector element by element, each wrapped. Reading its storage through ctypes and
-  assigning one vector again and again costs a third (`_Port`).
+  call after the other, and a `Call` that has ended goes on the main thread, outside of any callback (`turn`).
+* An exception that leaves a callback goes into C++ and ends the process: every callback is `contained`.
 """
 
 from __future__ import annotations
 
-import ctypes
-import sys
-import threading
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any
 
 import pjsua2 as pj
 
-from voicebot.carriers.base import FRAME_BYTES, FRAME_MS, RATE
 from voicebot.carriers.sip_outbox import Outbox
+from voicebot.carriers.sip_pjsip import account_config, door_config, endpoint_config, most_calls, transport, use_codecs
+from voicebot.carriers.sip_port import Port, contained
 from voicebot.carriers.sip_setup import Setup
-from voicebot.core.sip_link import Heard, Kind, Message, Say, message
-from voicebot.core.sip_playout import Playout
-
-CODECS = ("PCMU/8000", "PCMA/8000")
-_ERROR_LEVEL = 1
-
-
-def _contained(callback: Callable[..., None]) -> Callable[..., None]:
-    """A callback whose exceptions stay here."""
-
-    @wraps(callback)
-    def guarded(*args: Any) -> None:
-        try:
-            callback(*args)
-        except Exception:
-            traceback.print_exc(file=sys.stderr)
-
-    return guarded
-
-
-class _Port(pj.AudioMediaPort):  # type: ignore[misc]
-    """One call's audio in and out of the conference bridge, 20 ms at a time, on PJSIP's clock thread."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        shape = pj.MediaFormatAudio()
-        shape.type = pj.PJMEDIA_TYPE_AUDIO
-        shape.clockRate, shape.channelCount, shape.bitsPerSample = RATE, 1, 16
-        shape.frameTimeUsec = FRAME_MS * 1000
-        self.createPort(f"voicebot-{number}", shape)
-        self._lock = threading.Lock()
-        self._silence, self._vector = pj.ByteVector(bytes(FRAME_BYTES)), pj.ByteVector(bytes(FRAME_BYTES))
-        self._storage = _storage(self._vector)
-        self.ticks = 0
-        self._outbox: Outbox | None = None
-        self._call = 0
-        self._at = 0
-        self._held = True
-        self._playout = Playout()
-
-    # --- the main thread
-
-    def lend(self, call: int, outbox: Outbox) -> None:
-        """To a call that has audio now."""
-        with self._lock:
-            self._call, self._outbox, self._at, self._held, self._playout = call, outbox, 0, False, Playout()
-
-    def take_back(self) -> None:
-        with self._lock:
-            self._outbox = None
-
-    def hold(self, held: bool) -> None:
-        with self._lock:
-            self._held = held
-
-    def say(self, say: Say) -> None:
-        with self._lock:
-            self._playout.put(say)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._playout.clear()
-
-    # --- PJSIP's clock
-
-    @_contained
-    def onFrameRequested(self, frame: Any) -> None:
-        self.ticks += 1
-        frame.type = pj.PJMEDIA_TYPE_AUDIO
-        with self._lock:
-            pcm = b"" if self._held or self._outbox is None else self._playout.take(FRAME_BYTES)
-        if pcm:
-            ctypes.memmove(self._storage, pcm.ljust(FRAME_BYTES, b"\0"), FRAME_BYTES)
-        frame.buf = self._vector if pcm else self._silence
-
-    @_contained
-    def onFrameReceived(self, frame: Any) -> None:
-        with self._lock:
-            if self._outbox is None:
-                return
-            pcm = ctypes.string_at(_storage(frame.buf), frame.size) if frame.size and not self._held else b""
-            pcm = pcm.ljust(FRAME_BYTES, b"\0")  # nothing came in these 20 ms, or music on hold: that is silence
-            heard = Heard(self._at, self._playout.epoch, self._playout.sample, pcm)
-            self._at += len(pcm) // 2
-            outbox, call = self._outbox, self._call
-        outbox.put(Message(Kind.HEARD, call, heard.encode()))
-
-
-def _storage(vector: Any) -> int:
-    """Address of a `std::vector`'s elements, its first member."""
-    return ctypes.c_void_p.from_address(int(vector.this)).value or 0
+from voicebot.core.sip_link import Kind, Message, Say, message
 
 
 class _Call(pj.Call):  # type: ignore[misc]
@@ -126,7 +29,7 @@ class _Call(pj.Call):  # type: ignore[misc]
     def __init__(self, phone: Phone, account: pj.Account, number: int, call_id: int) -> None:
         super().__init__(account, call_id)
         self.phone, self.number = phone, number
-        self.port: _Port | None = None
+        self.port: Port | None = None
         self.held = False
         self.cause = ""
         """Why we ended it; empty when the far end did."""
@@ -134,7 +37,7 @@ class _Call(pj.Call):  # type: ignore[misc]
         self.packets = -1
         self.figures: dict[str, float] = {}
 
-    @_contained
+    @contained
     def onCallState(self, prm: Any) -> None:
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
@@ -142,7 +45,7 @@ class _Call(pj.Call):  # type: ignore[misc]
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self.phone.ended(self, info.lastStatusCode, info.lastReason)
 
-    @_contained
+    @contained
     def onCallMediaState(self, prm: Any) -> None:
         info = self.getInfo()
         for index, media in enumerate(info.media):
@@ -176,11 +79,11 @@ class _Call(pj.Call):  # type: ignore[misc]
             )
         )
 
-    @_contained
+    @contained
     def onDtmfDigit(self, prm: Any) -> None:
         self.phone.outbox.put(Message(Kind.DIGIT, self.number, prm.digit.encode()))
 
-    @_contained
+    @contained
     def onCallTransferStatus(self, prm: Any) -> None:
         final = bool(prm.finalNotify)
         prm.cont = not final
@@ -190,11 +93,16 @@ class _Call(pj.Call):  # type: ignore[misc]
 
 
 class _Account(pj.Account):  # type: ignore[misc]
-    def __init__(self, phone: Phone) -> None:
+    def __init__(self, phone: Phone, name: str) -> None:
         super().__init__()
-        self._phone = phone
+        self._phone, self._name = phone, name
 
-    @_contained
+    @contained
+    def onRegState(self, prm: Any) -> None:
+        facts = {"code": int(prm.code), "reason": prm.reason, "expires_s": int(prm.expiration)}
+        self._phone.outbox.put(message(Kind.REGISTERED, account=self._name, **facts))
+
+    @contained
     def onIncomingCall(self, prm: Any) -> None:
         self._phone.incoming(self, prm)
 
@@ -211,9 +119,9 @@ class Phone:
     _accounts: list[_Account] = field(default_factory=list)
     _calls: dict[int, _Call] = field(default_factory=dict)
     _ended: list[_Call] = field(default_factory=list)
-    """They go with `sweep`."""
-    _ports: list[_Port] = field(default_factory=list)
-    _free: list[_Port] = field(default_factory=list)
+    """They go with the next `turn`."""
+    _ports: list[Port] = field(default_factory=list)
+    _free: list[Port] = field(default_factory=list)
     _last: int = 0
 
     # --- life
@@ -222,22 +130,24 @@ class Phone:
         """Bind, and make everything that calls will need. `pj.Error` when something cannot be had."""
         endpoint = self._endpoint = pj.Endpoint()
         endpoint.libCreate()
-        endpoint.libInit(_endpoint_config(self.setup))
-        transport = pj.TransportConfig()
-        transport.boundAddress = "127.0.0.1"  # the door is on this machine, and nobody else is meant to come here
-        identifier = endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
-        self.port = int(endpoint.transportGetInfo(identifier).localName.rpartition(":")[2])
+        endpoint.libInit(endpoint_config(self.setup))
+        inside = transport(endpoint, "udp", "127.0.0.1", "")  # for the door, which is on this machine
+        self.port = int(endpoint.transportGetInfo(inside).localName.rpartition(":")[2])
+        kinds = {each.transport for each in self.setup.accounts} | ({"udp"} if self.setup.dials else set())
+        outside = {kind: transport(endpoint, kind, self.setup.address, self.setup.public_address) for kind in kinds}
         endpoint.libStart()
         endpoint.audDevManager().setNullDev()
-        for codec in endpoint.codecEnum2():
-            endpoint.codecSetPriority(codec.codecId, 0)
-        for rank, codec in enumerate(CODECS):
-            endpoint.codecSetPriority(f"{codec}/1", 255 - rank)
-        self.capacity = min(self.setup.capacity, _most_calls())
-        self._ports = [_Port(number) for number in range(self.capacity)]
+        use_codecs(endpoint)
+        self.capacity = min(self.setup.capacity, most_calls())
+        self._ports = [Port(number) for number in range(self.capacity)]
         self._free = list(self._ports)
-        self._accounts.append(_Account(self))
-        self._accounts[0].create(_account_config(self.setup, self.port), True)
+        self._accounts = [_Account(self, "door"), *(_Account(self, each.name) for each in self.setup.accounts)]
+        self._accounts[0].create(door_config(self.setup, inside), True)
+        for account, wanted in zip(self._accounts[1:], self.setup.accounts, strict=True):
+            account.create(account_config(self.setup, wanted, outside[wanted.transport]))
+        if self.setup.dials:
+            self._accounts.append(_Account(self, "direct"))
+            self._accounts[-1].create(door_config(self.setup, outside["udp"]))
 
     @property
     def ticks(self) -> int:
@@ -306,7 +216,16 @@ class Phone:
             )
         )
 
-    def borrow(self, call: int) -> _Port:
+    def dial(self, number: int, to: str, account: int, headers: dict[str, str]) -> None:
+        """Call out with an account, by its number, or without (-1)."""
+        call = _Call(self, self._accounts[account + 1 if account >= 0 else -1], number, pj.PJSUA_INVALID_ID)
+        self._calls[number] = call
+        try:
+            call.makeCall(to, _operation(0, "", headers))
+        except pj.Error as error:
+            self.ended(call, 500, error.reason)
+
+    def borrow(self, call: int) -> Port:
         port = self._free.pop()
         port.lend(call, self.outbox)
         return port
@@ -352,30 +271,6 @@ class Phone:
         self._endpoint.hangupAllCalls()
 
 
-def _endpoint_config(setup: Setup) -> Any:
-    config = pj.EpConfig()
-    ua, media, log = config.uaConfig, config.medConfig, config.logConfig
-    ua.threadCnt = 0  # SIP is handled where `turn` is called, and nowhere else
-    ua.maxCalls, ua.userAgent = setup.capacity, "voicebot"
-    log.level = log.consoleLevel = max(setup.log_level, _ERROR_LEVEL)
-    media.clockRate = media.sndClockRate = RATE
-    media.channelCount, media.audioFramePtime = 1, FRAME_MS
-    media.ecTailLen, media.noVad, media.maxMediaPorts = 0, True, 254
-    media.jbInit, media.jbMinPre, media.jbMaxPre, media.jbMax = 20, 20, 120, 300
-    return config
-
-
-def _account_config(setup: Setup, port: int) -> Any:
-    config = pj.AccountConfig()
-    config.idUri = f"sip:voicebot@127.0.0.1:{port}"
-    config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
-    config.mediaConfig.transportConfig.boundAddress = setup.address
-    config.mediaConfig.transportConfig.publicAddress = setup.public_address
-    config.mediaConfig.transportConfig.port = setup.rtp_port
-    config.mediaConfig.lockCodecEnabled = False
-    return config
-
-
 def _operation(code: int, reason: str, headers: dict[str, str]) -> Any:
     operation = pj.CallOpParam(True)
     operation.statusCode, operation.reason = code, reason
@@ -384,9 +279,3 @@ def _operation(code: int, reason: str, headers: dict[str, str]) -> Any:
         header.hName, header.hValue = name, value
         operation.txOption.headers.push_back(header)
     return operation
-
-
-def _most_calls() -> int:
-    """What the build allows (`PJSUA_MAX_CALLS`), which the binding does not tell; its library does."""
-    binary = next(module.__file__ for name, module in sys.modules.items() if name.endswith("_pjsua2"))
-    return int(ctypes.CDLL(binary).pjsua_call_get_max_count())

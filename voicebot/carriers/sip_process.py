@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from voicebot import log
-from voicebot.core.sip_link import Kind, Message, Messages, message
+from voicebot.core.sip_link import OWN_CALLS, Kind, Message, Messages, message
 
 OUTBOX_BYTES = 4 << 20
 """What may wait to be written: minutes of audio. A worker reads every 10 ms, so one that lets this fill up is hung."""
@@ -51,11 +51,13 @@ class Worker:
         self.fault = ""
         """Why it cannot work, as a sentence."""
         self.restarts = 0
+        self.registered: dict[str, int] = {}
+        """Account → the last answer of its registrar; 200 while it stands."""
         self.calls: dict[int, Caller | None] = {}
         """Calls that take a place, and who wants to hear of them."""
         self._setup, self._incoming, self._changed = setup, incoming, changed
         self._loop = asyncio.get_running_loop()
-        self._failures = 0
+        self._failures = self._dialled = 0
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._popen: subprocess.Popen[bytes] | None = None
@@ -133,6 +135,7 @@ class Worker:
 
     def _release(self) -> None:
         self.port = self.capacity = 0
+        self.registered.clear()
         if self._timer:
             self._timer.cancel()
         if self._sock is not None:
@@ -171,6 +174,14 @@ class Worker:
         else:
             self._loop.remove_writer(self._sock)
 
+    def dial(self, to: str, account: int, headers: dict[str, str]) -> int:
+        """Call out; the number of the call, whose line is for the caller of this to put into `calls`."""
+        self._dialled += 1
+        number = OWN_CALLS + self._dialled
+        self.calls[number] = None
+        self.send(message(Kind.DIAL, number, to=to, account=account, headers=headers))
+        return number
+
     # --- what we hear
 
     def _readable(self) -> None:
@@ -204,6 +215,10 @@ class Worker:
                 self._changed(self)
             case Kind.ALIVE:
                 pass
+            case Kind.REGISTERED:
+                self.registered[told.facts["account"]] = told.facts["code"]
+                _log.info("sip_registered", **told.facts)
+                self._changed(self)
             case Kind.INCOMING:
                 self.calls[told.call] = None
                 self._incoming(self, told)

@@ -47,11 +47,11 @@ class Worker:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock, self._messages = sock, Messages()
-        self._setup = self._first()
+        self._setup: dict[str, Any] = self._first()
         self._outbox = Outbox(sock)
         self._farewells: dict[int, dict[str, Any]] = {}
 
-    def _first(self) -> dict[str, object]:
+    def _first(self) -> dict[str, Any]:
         self._sock.settimeout(SETUP_S)
         while data := self._sock.recv(1 << 16):
             for first in self._messages.feed(data):
@@ -66,7 +66,7 @@ class Worker:
             from voicebot.carriers.sip_phone import Phone
 
             self._refused = pj.Error
-            self._phone = Phone(Setup(**self._setup), self._outbox)  # type: ignore[arg-type]
+            self._phone = Phone(Setup.of(self._setup), self._outbox)
             self._phone.start()
         except ImportError as error:
             self._fault(f"pjsua2 cannot be imported: {error}")
@@ -140,9 +140,11 @@ class Worker:
                 self._farewells = {c: f for c, f in self._farewells.items() if phone.knows(c)} | {call: told.facts}
             case Kind.KEYS:
                 phone.keys(call, told.payload.decode())
+            case Kind.DIAL:
+                phone.dial(call, **told.facts)
             case Kind.SETUP | Kind.READY | Kind.ALIVE | Kind.FAULT | Kind.INCOMING | Kind.MEDIA | Kind.HELD:
                 pass
-            case Kind.HEARD | Kind.DIGIT | Kind.PASSED | Kind.FIGURES | Kind.ENDED | Kind.RINGING | Kind.DIAL:
+            case Kind.HEARD | Kind.DIGIT | Kind.PASSED | Kind.FIGURES | Kind.ENDED | Kind.RINGING | Kind.REGISTERED:
                 pass
             case _:
                 assert_never(told.kind)

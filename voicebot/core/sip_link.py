@@ -17,6 +17,7 @@ import orjson
 
 HEADER = struct.Struct("!IBI")
 MAX_PAYLOAD_BYTES = 1 << 20
+OWN_CALLS = 1 << 31
 _HEARD = struct.Struct("!QII")
 _SAY = struct.Struct("!II")
 
@@ -32,6 +33,9 @@ class Kind(IntEnum):
     """Worker, once a second: JSON {ticks, dropped}."""
     FAULT = 3
     """Worker: why it cannot work, as text; it ends."""
+
+    REGISTERED = 4
+    """Worker: JSON {account, code, reason, expires_s}: how the registration of an account stands."""
 
     INCOMING = 10
     """Worker: JSON {sip_call_id, source, message}: an INVITE came, and 180 was sent."""
@@ -67,7 +71,8 @@ class Kind(IntEnum):
     FAREWELL = 27
     """Service: JSON {host, port, data}: a BYE to send as it is should the service be gone."""
     DIAL = 26
-    """Service: JSON {to, account, headers}; the call's number is the service's, from 2^31."""
+    """Service: JSON {to, account, headers}: call out with an account, by number, or without (-1). The call's number is
+    the service's own, from `OWN_CALLS`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,51 +16,33 @@ from functools import partial
 from typing import Any
 
 from voicebot import log
-from voicebot.call.runtime import new_call_id
-from voicebot.carriers.base import CallInfo
 from voicebot.carriers.sip import SipLine
 from voicebot.carriers.sip_process import Worker
 from voicebot.carriers.sip_setup import Setup
 from voicebot.config import Settings
-from voicebot.core import sip, sip_sdp
+from voicebot.core import sip
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.sip import Address, Request
+from voicebot.core.sip_accounts import Account, accounts
 from voicebot.core.sip_door import Door, Face, Refusal, Rules, Send
-from voicebot.core.sip_limits import Buckets, networks
+from voicebot.core.sip_limits import Network, networks
 from voicebot.core.sip_link import Kind, Message, message
 from voicebot.core.timeline import EndReason
 from voicebot.service.desk import Desk
+from voicebot.service.sip_admission import Admission
 
 START_S = 8.0
 """For the workers to be ready."""
+RESOLVE_S = 3.0
+"""For the address of an exchange."""
 ANSWER_S = 8.0
 """From our answer to the first audio."""
 CHORES_EVERY_S = 1.0
-EXPECTED_S = 10.0
-"""An admitted INVITE that its worker has not made a call of by then is forgotten."""
-CALLS_A_SECOND = 20
-"""New calls that one worker gets. PJSIP keeps a closed socket for half a second and has 64 in all; an assertion ends
-the process when they are gone, and a call takes two."""
-REJECTIONS = 50
-"""Refused calls that may wait to be listed; over it they are counted only."""
 MEDIA_LOST_S = 15.0
 """A call whose far end sends neither RTP nor RTCP for this long is over; not while it is held."""
 RTP_PORTS = 100
 """For each worker."""
-MAX_HEADERS, MAX_HEADER = 20, 256
-"""`X-` headers of a call that are kept, and letters of each."""
 _log = log.get("sip")
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A call that was admitted and is on its way to its worker."""
-
-    worker: Worker
-    plan: Dialplan
-    info: CallInfo
-    source: Address
-    until_s: float
 
 
 class _Socket(asyncio.DatagramProtocol):
@@ -88,15 +70,11 @@ class Sip:
     """Why it is not served, as a sentence; empty while it is."""
     workers: list[Worker] = field(default_factory=list)
     door: Door | None = None
-    _group: asyncio.TaskGroup | None = None
+    admission: Admission | None = None
     _faces: dict[Face, asyncio.DatagramTransport] = field(default_factory=dict)
-    _expected: dict[str, Expected] = field(default_factory=dict)
-    """By Call-ID."""
     _up: dict[str, tuple[Worker, int]] = field(default_factory=dict)
     """Call-ID → worker and its number for the call."""
-    _pace: Buckets = field(default_factory=lambda: Buckets(CALLS_A_SECOND / 2, CALLS_A_SECOND))
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _listing: int = 0
     _chores: asyncio.Task[None] | None = None
 
     # --- start and stop
@@ -104,7 +82,6 @@ class Sip:
     @asynccontextmanager
     async def serving(self, group: asyncio.TaskGroup) -> AsyncIterator[None]:
         """From ready, or known not to be, to stopped. `group` holds the calls."""
-        self._group = group
         await self._start(group)
         try:
             await self._started()
@@ -128,9 +105,13 @@ class Sip:
             return
         known_as = Address(settings.sip_public_address or outside.host, outside.port)
         rules = Rules(networks(settings.sip_allow))
+        known = accounts(settings.sip_accounts.get_secret_value())
+        exchanges = (*rules.allowed, *[each for account in known for each in await _addresses(account)])
+        self.admission = Admission(self.desk, group, known, exchanges)
         self.door = Door(known_as, inside, rules, self._admit, self.desk.runtime.not_ready, self._settled)
         for number in range(settings.sip_workers):
-            self.workers.append(Worker(_setup(settings, number), self._incoming, self._worker_changed))
+            own = known[number :: settings.sip_workers]  # an account is registered once
+            self.workers.append(Worker(setup(settings, number, own).facts, self._incoming, self._worker_changed))
         self._chores = group.create_task(self._do_chores())
 
     async def _started(self) -> None:
@@ -172,11 +153,11 @@ class Sip:
 
     async def _do_chores(self) -> None:
         loop = asyncio.get_running_loop()
-        while self.door:
+        while self.door and self.admission:
             await asyncio.sleep(CHORES_EVERY_S)
             now_s = loop.time()
             self.door.sweep(now_s)
-            for call_id in [c for c, each in self._expected.items() if each.until_s < now_s]:
+            for call_id in [c for c, each in self.admission.expected.items() if each.until_s < now_s]:
                 self._forget(call_id)
             for why, count in self.door.counts.items():
                 self.desk.metrics.sip_dropped.labels(why).inc(count)
@@ -201,53 +182,13 @@ class Sip:
 
     def _admit(self, request: Request, source: Address) -> Refusal | Address:
         """For a new INVITE that the door has understood, of a source that is allowed."""
-        headers = request.headers
-        caller, called = sip.user(sip.value(headers, "From")), sip.user(request.uri)
-        call_id = sip.value(headers, "Call-ID")
-        plan = self.desk.runtime.choose(called, caller)
-        refusal = self._refuse(request, caller, plan)
-        worker = max(self.workers, key=self._room, default=None)
-        if refusal is None and (worker is None or self._room(worker) <= 0):
-            refusal = Refusal(503, "no free worker")
-        if refusal is None and not self._pace.takes(str(id(worker)), _now_s()):
-            refusal = Refusal(503, "too many calls a second")
-        if refusal is None and plan is not None and worker is not None:
-            kept = [(n, v[:MAX_HEADER]) for n, v in headers if n.lower().startswith("x-")][:MAX_HEADERS]
-            info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64], dict(kept))
-            self._expected[call_id] = Expected(worker, plan, info, source, _now_s() + EXPECTED_S)
-            return Address("127.0.0.1", worker.port)
-        assert refusal is not None
-        self._list(caller, called, call_id, plan.name if plan else "", refusal.why)
-        return refusal
-
-    def _refuse(self, request: Request, caller: str, plan: Dialplan | None) -> Refusal | None:
-        why = self.desk.runtime.not_ready()
-        if why is None and self.desk.doors.inside + len(self._expected) >= self.desk.settings.max_calls:
-            why = "busy"
-        if why is not None:
-            return Refusal(503, "over capacity" if why == "busy" else why)
-        if (why := self.desk.doors.full(caller)) is not None:
-            return Refusal(486, why)
-        if plan is None:
-            return Refusal(404, "no dialplan takes this call")
-        offered = sip_sdp.codecs(request.body) if request.body else {"PCMU"}  # without an offer we make ours
-        if not (offered or set()) & {"PCMU", "PCMA"}:
-            return Refusal(488, "no codec in common")
-        return None
-
-    def _room(self, worker: Worker) -> int:
-        return worker.free - sum(each.worker is worker for each in self._expected.values())
-
-    def _list(self, caller: str, called: str, call_id: str, plan: str, why: str) -> None:
-        if self._listing >= REJECTIONS or self._group is None:
-            self.desk.metrics.refused.labels("sip", why).inc()
-            return
-        self._listing += 1
-        listed = self._group.create_task(self.desk.reject("sip", caller, called, call_id[:64], plan, why))
-        listed.add_done_callback(self._listed)
-
-    def _listed(self, _: asyncio.Task[None]) -> None:
-        self._listing -= 1
+        assert self.admission
+        worker = max(self.workers, key=self.admission.room, default=None)
+        decided = self.admission.decide(request, source, worker)
+        if isinstance(decided, Refusal):
+            return decided
+        self.admission.expected[sip.value(request.headers, "Call-ID")] = decided
+        return Address("127.0.0.1", decided.worker.port)
 
     def _settled(self, call_id: str, answered: bool) -> None:
         if not answered:
@@ -259,21 +200,22 @@ class Sip:
 
     def _forget(self, call_id: str) -> None:
         """The worker has refused it itself, or the caller gave up at once."""
-        self._expected.pop(call_id, None)
-        if self.door:
+        if self.door and self.admission:
+            self.admission.expected.pop(call_id, None)
             self.door.ended(call_id, _now_s())
 
     # --- calls
 
     def _incoming(self, worker: Worker, told: Message) -> None:
+        assert self.admission
         call_id = told.facts["sip_call_id"]
-        expected = self._expected.pop(call_id, None)
-        if expected is None or self._group is None:
-            worker.send(message(Kind.ANSWER, told.call, code=403))
+        expected = self.admission.expected.pop(call_id, None) or self.admission.direct(worker, told.facts)
+        if isinstance(expected, Refusal):
+            worker.send(message(Kind.ANSWER, told.call, code=expected.code))
             return
         line = SipLine(expected.info, worker, told.call, partial(address_of, source=expected.source))
         worker.calls[told.call], self._up[call_id] = line, (worker, told.call)
-        self._group.create_task(self._carry(line, worker, told.call, expected.plan, call_id))
+        self.admission.group.create_task(self._carry(line, worker, told.call, expected.plan, call_id))
 
     async def _carry(self, line: SipLine, worker: Worker, number: int, plan: Dialplan, call_id: str) -> None:
         reason = EndReason.MEDIA_LOST
@@ -292,11 +234,10 @@ class Sip:
 
     def _worker_changed(self, worker: Worker) -> None:
         self._changed.set()
-        if self.door is None:
-            return
-        if not worker.ready:
-            for call_id in [c for c, each in self._expected.items() if each.worker is worker]:
-                del self._expected[call_id]
+        if self.door and self.admission and not worker.ready:
+            expected = self.admission.expected
+            for call_id in [c for c, each in expected.items() if each.worker is worker]:
+                del expected[call_id]
             left = [Address("127.0.0.1", each.port) for each in self.workers if each.ready]
             self._send(self.door.lost(left, _now_s()))
 
@@ -305,6 +246,10 @@ def lacking(settings: Settings) -> str:
     """Why SIP cannot be served on this machine, as a sentence; empty when it can."""
     if not settings.sip_on:
         return "switched off."
+    try:
+        accounts(settings.sip_accounts.get_secret_value())
+    except ValueError as error:
+        return f"VOICEBOT_SIP_ACCOUNTS: {error}."
     if importlib.util.find_spec("pjsua2") is None:
         return "the package pjsua2-python is not installed; there is none for every machine (see the README)."
     return ""
@@ -317,15 +262,33 @@ def address_of(destination: str, source: Address) -> str:
     return f"sip:{destination}@{source.host}:{source.port}"
 
 
-def _setup(settings: Settings, number: int) -> dict[str, object]:
+def setup(settings: Settings, number: int, own: tuple[Account, ...] = (), dials: bool = False) -> Setup:
+    """Of the worker with that number, which has these accounts."""
     return Setup(
         address="" if settings.sip_host in ("0.0.0.0", "::") else settings.sip_host,
         public_address=settings.sip_public_address,
         rtp_port=settings.sip_rtp_port + RTP_PORTS * number if settings.sip_rtp_port else 0,
         capacity=settings.sip_calls_per_worker,
         media_lost_s=MEDIA_LOST_S,
+        srtp=settings.sip_srtp,
+        accounts=own,
+        dials=dials,
         log_level=4 if settings.log_level == "debug" else 0,
-    ).facts
+    )
+
+
+async def _addresses(account: Account) -> list[Network]:
+    """Those of an account's exchange and its proxy; none where a name has no address just now."""
+    found: list[Network] = []
+    for host in filter(None, (account.host, account.proxy.partition(":")[0])):
+        try:
+            async with asyncio.timeout(RESOLVE_S):
+                infos = await asyncio.get_running_loop().getaddrinfo(host, None)
+        except (OSError, TimeoutError) as error:
+            _log.warning("sip_exchange_unknown", host=host, error=str(error))
+            continue
+        found += networks(" ".join({str(info[4][0]) for info in infos}))
+    return found
 
 
 def _now_s() -> float:

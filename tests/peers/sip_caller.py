@@ -8,7 +8,7 @@ import re
 import secrets
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -67,6 +67,8 @@ class Caller:
     _sequence: itertools.count[int] = field(default_factory=itertools.count)
     _time: int = 0
     codec: str = "PCMU"
+    registers: Callable[[Request], Response] | None = None
+    """What answers a REGISTER, where this phone is an exchange."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     # --- SIP
@@ -164,14 +166,28 @@ class Caller:
                 self.responses.append(message)
             case Request():
                 self.requests.append(message)
-                if message.method != "ACK":
+                if message.method == "REGISTER" and self.registers:
+                    self._sip.sendto(self.registers(message).encode(), sip.vias(message.headers)[0].reply_to)
+                elif message.method != "ACK":
                     body = self.sdp() if message.method == "INVITE" else b""
                     answer = sip.answer(message, 200, self._tag, [("Contact", f"<sip:caller@{HOST}:{self.sip_port}>")])
+                    if message.method == "INVITE" and not self._remote:
+                        self._called(message)
                     code = self.answers.get(message.method, 200)
-                    self.send(Response(code, "Said", answer.headers, body))
+                    kind = (("Content-Type", "application/sdp"),) if body else ()
+                    back = sip.vias(message.headers)[0].reply_to
+                    self._sip.sendto(Response(code, "Said", (*answer.headers, *kind), body).encode(), back)
             case _:
                 raise AssertionError(data)
         self.news.set()
+
+    def _called(self, invite: Request) -> None:
+        """The service calls us: what is needed to talk in that call."""
+        self.call_id, self.to = sip.value(invite.headers, "Call-ID"), sip.vias(invite.headers)[0].reply_to
+        media, host = re.search(rb"m=audio (\d+)", invite.body), re.search(rb"c=IN IP4 (\S+)", invite.body)
+        assert media
+        assert host
+        self._media = Address(host[1].decode(), int(media[1]))
 
     async def _read(self) -> None:
         while True:

@@ -52,7 +52,7 @@ class Caller:
     _rtp_in: _Datagrams
     call_id: str = ""
     headers: tuple[tuple[str, str], ...] = ()
-    """More of the INVITE."""
+    """More of the INVITE, or of a NOTIFY."""
     heard: bytearray = field(default_factory=bytearray)
     """What came by RTP, decoded: 8 kHz int16 LE."""
     requests: list[Request] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Caller:
             ("Call-ID", self.call_id),
             ("CSeq", f"{self._cseq} {method}"),
             ("Contact", f"<sip:caller@{HOST}:{self.sip_port}>"),
-            *(self.headers if method == "INVITE" else ()),
+            *(self.headers if method in ("INVITE", "NOTIFY") else ()),
             *((("Content-Type", kind),) if body else ()),
         ]  # fmt: skip
         return Request(method, target, tuple(headers), body)

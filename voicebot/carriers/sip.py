@@ -132,6 +132,8 @@ class SipLine:
             self._put(HungUp(reason.value))
             self._over.set()
             self._media.set()
+            if not self._passed.full():
+                self._passed.put_nowait({"code": 200, "reason": "", "final": True})
 
     async def answered(self, seconds: float) -> bool:
         """Wait until audio flows; False when the call ended before, or it took too long."""
@@ -173,18 +175,18 @@ class SipLine:
     # --- the end
 
     async def transfer(self, destination: str) -> None:
-        """REFER (RFC 3515), and wait for what the far end reports; then it is its call, and ours ends."""
+        """REFER (RFC 3515), and wait for what the far end reports; then it is its call, and ours ends. `PeerError` when
+        it fails: the call is as it was, and the bot may go on."""
         self._tell(message(Kind.PASS_ON, self._number, to=self._address(destination)))
         try:
             async with asyncio.timeout(TRANSFER_S):
-                while not self._gone:
+                told = await self._passed.get()
+                while told["code"] < 300 and not told["final"]:
                     told = await self._passed.get()
-                    if told["code"] >= 300:
-                        raise PeerError(f"The far end could not transfer: {told['code']} {told['reason']}.")
-                    if told["final"]:
-                        break
         except TimeoutError as error:
             raise PeerError("The far end did not say how the transfer went.") from error
+        if told["code"] >= 300:
+            raise PeerError(f"The far end could not transfer: {told['code']} {told['reason']}.")
         await self.hangup(EndReason.TRANSFER.value)
 
     async def hangup(self, reason: str) -> None:

@@ -136,6 +136,16 @@ class Caller:
         self.send(self.request(method, body=body, kind=kind))
         return (await self.final(method)).code
 
+    async def hang_up(self) -> None:
+        """BYE in a call that the service placed to us."""
+        invite = next(each for each in self.requests if each.method == "INVITE")
+        headers = dict(self.request("BYE").headers)
+        headers["From"] = sip.value(sip.answer(invite, 200, self._tag).headers, "To")
+        headers["To"], headers["Call-ID"] = sip.value(invite.headers, "From"), self.call_id
+        contact = re.sub(r"^<|>.*$", "", sip.value(invite.headers, "Contact"))
+        self.send(Request("BYE", contact, tuple(headers.items()), b""))
+        await self.final("BYE")
+
     async def final(self, method: str) -> Response:
         number = f"{self._cseq} {method}"
         async with asyncio.timeout(8):

@@ -40,7 +40,9 @@ class Registrar:
         self.contact = contact.address
         self.registered.set()
         expires = sip.value(request.headers, "Expires") or "300"
-        return sip.answer(request, 200, "r", [("Contact", sip.value(request.headers, "Contact") + f";expires={expires}")])
+        return sip.answer(
+            request, 200, "r", [("Contact", sip.value(request.headers, "Contact") + f";expires={expires}")]
+        )
 
     def _digest(self, request: Request, given: dict[str, str]) -> str:
         def md5(text: str) -> str:

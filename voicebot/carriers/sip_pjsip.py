@@ -18,6 +18,7 @@ _ERROR_LEVEL = 1
 
 
 def endpoint_config(setup: Setup) -> Any:
+    """No sound card, no echo canceller, a jitter buffer of 20 ms that grows where it must."""
     config = pj.EpConfig()
     ua, media, log = config.uaConfig, config.medConfig, config.logConfig
     ua.threadCnt = 0  # SIP is handled where `turn` is called, and nowhere else
@@ -31,6 +32,7 @@ def endpoint_config(setup: Setup) -> Any:
 
 
 def transport(endpoint: Any, kind: str, address: str, public_address: str) -> int:
+    """A new one, bound to any port of `address` (empty: of all). `kind`: udp, tcp, tls."""
     config = pj.TransportConfig()
     config.boundAddress, config.publicAddress = address, public_address
     kinds = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
@@ -41,6 +43,7 @@ def transport(endpoint: Any, kind: str, address: str, public_address: str) -> in
 
 
 def door_config(setup: Setup, transport: int) -> Any:
+    """The account without a registrar: for calls that the door passes on, and for calls out without an account."""
     config = pj.AccountConfig()
     config.idUri = "sip:voicebot@" + (setup.public_address or setup.address or "127.0.0.1")
     config.sipConfig.transportId = transport

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,8 +35,8 @@ class SipCost:
 
 
 async def sip_cost(seconds: float = SECONDS) -> SipCost | None:
-    """None where SIP cannot be had, or `/proc`."""
-    if not Path("/proc/self/stat").exists():
+    """None where SIP cannot be had, or no Linux."""
+    if sys.platform != "linux":
         return None
     async with _pair() as pair:
         if pair is None:

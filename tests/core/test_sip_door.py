@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.core.sip_torture import SILENCE, Torture, hostile, rfc4475
+from tests.core.sip_torture import WORKER as TO_WORKER
 from tests.core.test_sip import INVITE
 from voicebot.core import sip
 from voicebot.core.sip import Address, Request, Response, parse
@@ -275,3 +277,29 @@ def test_a_caller_that_was_not_answered_yet_is_refused_when_the_worker_dies() ->
     world.outside(INVITE)
     [send] = world.door.lost([], 1.0)
     assert send.data.startswith(b"SIP/2.0 503 ")
+
+
+# --- torture
+
+RFC4475, HOSTILE = rfc4475(PHONE.host, PHONE.port), hostile(PHONE.host, PHONE.port)
+
+
+def outcome(case: Torture) -> object:
+    """What the door makes of it: a code, on to a worker, or silence."""
+    sends = World().door.from_outside(case.data, PHONE, 0.0)
+    if not sends:
+        return SILENCE
+    [send] = sends
+    if send.face is Face.INSIDE:
+        return TO_WORKER
+    assert PHONE == send.to
+    return int(send.data.split(b" ", 2)[1])
+
+
+def test_there_are_as_many_as_the_rfc_has_and_forty_more() -> None:
+    assert (49, 40) == (len({case.name for case in RFC4475}), len(HOSTILE))
+
+
+@pytest.mark.parametrize("case", [*RFC4475, *HOSTILE], ids=lambda case: case.name)
+def test_a_torture_message_gets_its_class_of_answer(case: Torture) -> None:
+    assert outcome(case) in case.expected

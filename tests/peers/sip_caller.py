@@ -58,6 +58,8 @@ class Caller:
     requests: list[Request] = field(default_factory=list)
     """What the service asked of us."""
     responses: list[Response] = field(default_factory=list)
+    strange: list[bytes] = field(default_factory=list)
+    """What came and could not be read: an answer to a request that was wrong holds what was wrong."""
     answers: dict[str, int] = field(default_factory=dict)
     """Method → the code we answer; 200 unless said."""
     _cseq: int = 0
@@ -188,7 +190,7 @@ class Caller:
                     back = sip.vias(message.headers)[0].reply_to
                     self._sip.sendto(Response(code, "Said", (*answer.headers, *kind), body).encode(), back)
             case _:
-                raise AssertionError(data)
+                self.strange.append(data)
         self.news.set()
 
     def _called(self, invite: Request) -> None:

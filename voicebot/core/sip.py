@@ -230,7 +230,7 @@ def _body(headers: tuple[tuple[str, str], ...], body: bytes) -> bytes:
 
 def _complaint(start: str, headers: tuple[tuple[str, str], ...], code: int) -> bytes:
     """An answer to a request that is wrong, where it says well enough whom to answer. ACK is never answered."""
-    if start.startswith(("SIP/", "ACK ")) or any(not value(headers, name) for name in NEEDED):
+    if start.startswith(("SIP/", "ACK ")):
         return b""
     try:
         vias(headers)
@@ -321,7 +321,7 @@ def answer(
 ) -> Response:
     """The answer to a request (§8.2.6); `tag` is for its To where that has none."""
     to = value(request.headers, "To")
-    if code > 100 and ";tag=" not in to.replace(" ", "").lower():
+    if to and code > 100 and ";tag=" not in to.replace(" ", "").lower():
         to = f"{to};tag={tag}"
     kept = [("Via", str(via)) for via in vias(request.headers)]
     kept += [(name, value(request.headers, name)) for name in ("From", "Call-ID", "CSeq")]

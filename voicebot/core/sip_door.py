@@ -165,6 +165,9 @@ class Door:
         again = (call_id, sip.value(request.headers, "CSeq"))
         if (before := self._refused.get(again)) is not None:
             return [Send(Face.OUTSIDE, before, sip.vias(request.headers)[0].reply_to)]
+        kind = sip.value(request.headers, "Content-Type").partition(";")[0].strip().lower()
+        if request.body and kind not in ("application/sdp", "multipart/mixed", "multipart/alternative"):
+            return self._answer(request, 415, [("Accept", "application/sdp")])
         decided = self.admit(request, source)
         if isinstance(decided, Address):
             self.calls[call_id] = call = Call(decided, source, request)

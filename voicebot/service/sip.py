@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from voicebot import log
+from voicebot.call.recorder import append
 from voicebot.carriers.sip import SipLine
 from voicebot.carriers.sip_process import Worker
 from voicebot.carriers.sip_setup import Setup
@@ -27,7 +28,7 @@ from voicebot.core.sip_accounts import Account, accounts
 from voicebot.core.sip_door import Door, Face, Refusal, Rules, Send
 from voicebot.core.sip_limits import Network, networks
 from voicebot.core.sip_link import Kind, Message, message
-from voicebot.core.timeline import EndReason
+from voicebot.core.timeline import EndReason, Record
 from voicebot.service.desk import Desk
 from voicebot.service.sip_admission import Admission
 
@@ -224,6 +225,8 @@ class Sip:
             worker.send(message(Kind.ANSWER, number, code=200))
             if await line.answered(ANSWER_S):
                 reason = await self.desk.carry(line, plan)
+                await line.hangup(reason.value)
+                self._note_figures(line)
         except Exception as error:  # one call costs that call
             _log.error("sip_call_failed", call_id=line.info.call_id, exc_info=error)
         finally:
@@ -231,6 +234,15 @@ class Sip:
             if self.door:
                 self.door.ended(call_id, _now_s())
             await line.hangup(reason.value)
+
+    def _note_figures(self, line: SipLine) -> None:
+        folder = self.desk.settings.data_dir / "calls" / line.info.call_id
+        facts = line.figures | {"codec": line.codec, "dropped": line.dropped}
+        try:
+            append(folder, Record(line.clock_ms(), "network", facts))
+        except OSError as error:
+            _log.warning("timeline_write_failed", error=str(error))
+        _log.info("sip_network", call_id=line.info.call_id, **facts)
 
     def _worker_changed(self, worker: Worker) -> None:
         self._changed.set()

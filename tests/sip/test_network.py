@@ -1,4 +1,4 @@
-"""RTP through a bad network: the call lives, what is heard is whole in time, and the record says what it went through."""
+"""RTP through a bad network: the call lives, what is heard is whole in time, the record says what it went through."""
 
 from __future__ import annotations
 

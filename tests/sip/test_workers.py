@@ -93,7 +93,7 @@ async def test_each_refusal_has_its_own_answer_and_is_counted_and_listed(tmp_pat
         assert 503 == await third.invite()
         whys = ["no dialplan takes this call", "no codec in common", "draining", "too many calls from this caller"]
         await until(lambda: [1] * 5 == [metric(service, why) for why in [*whys, "over capacity"]])
-        assert 5 == [row for _, row in service.rows()].count("rejected")
+        await until(lambda: 5 == [row for _, row in service.rows()].count("rejected"))
         assert [NUMBER] == [info.called for info in service.runtime.opened]
 
 

@@ -107,14 +107,14 @@ class SipLine:
         if (heard.epoch, heard.sample) != self._played:
             self._played = (heard.epoch, heard.sample)
             self._put(Played(heard.epoch, heard.sample))
+        if len(self._in) >= WAITING_EVENTS:
+            self.dropped += 1
+            return
         if 0 < (gap := heard.at - self._next) <= GAP_SAMPLES:
             self._audio(bytes(gap * 2), self._next, concealed=True)
         self._audio(heard.pcm, heard.at)
 
     def _audio(self, pcm: bytes, at: int, concealed: bool = False) -> None:
-        if len(self._in) >= WAITING_EVENTS:
-            self.dropped += 1
-            return
         self._next = at + len(pcm) // 2
         self._clock.heard(self._next)
         self._put(Audio(pcm, at, concealed))

@@ -153,3 +153,13 @@ async def test_a_transfer_nobody_reports_on_has_failed(monkeypatch: pytest.Monke
     with pytest.raises(PeerError):
         await line(worker).transfer("101")
     assert {"to": "sip:101@pbx"} == worker.sent[0].facts
+
+
+async def test_a_transfer_that_still_rings_is_left_to_the_far_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebot.carriers.sip.TRANSFER_S", 0.05)
+    monkeypatch.setattr("voicebot.carriers.sip.HANGUP_S", 0.05)
+    worker = Worker()
+    one = line(worker)
+    one.take(message(Kind.PASSED, 7, code=180, reason="Ringing", final=False))
+    await one.transfer("sip:desk@pbx")
+    assert [Kind.PASS_ON, Kind.HANGUP] == worker.kinds()

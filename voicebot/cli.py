@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 
 from voicebot import __version__
-from voicebot.commands import bench, call, calls, dialplan, doctor, measure, serve, settings, turns, twilio
+from voicebot.commands import bench, call, calls, dial, dialplan, doctor, measure, serve, settings, sip, turns, twilio
 from voicebot.errors import VoicebotError
 
 app = typer.Typer(
-    help="A telephone voicebot service: Twilio, a browser or a recording in; a conversation out.",
+    help="A telephone voicebot service: SIP, Twilio, a browser or a recording in; a conversation out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -21,9 +21,11 @@ measure.app.command()(bench.bench)
 measure.app.command()(turns.turns)
 app.command()(serve.serve)
 app.command()(call.call)
+app.command()(dial.dial)
 app.add_typer(calls.app, name="calls", help="The calls that were taken.")
 app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans.")
 app.add_typer(twilio.app, name="twilio", help="Point Twilio numbers here.")
+app.add_typer(sip.app, name="sip", help="SIP: what a proxy in front needs to know.")
 app.add_typer(measure.app, name="measure", help="How well it hears, how fast it answers.")
 app.command()(doctor.doctor)
 app.command(name="settings")(settings.settings)

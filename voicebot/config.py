@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
@@ -30,6 +31,30 @@ class Settings(BaseSettings):
     )
 
     twilio_api_url: str = Field("https://api.twilio.com", description="Twilio's REST API; a region's edge or a double.")
+
+    sip_host: str = Field("127.0.0.1", description="Address to take SIP on. The default is reachable from here only.")
+    sip_port: int = Field(5060, ge=0, le=65535, description="UDP port for SIP; 0 switches it off.")
+    sip_workers: int = Field(1, ge=0, le=64, description="SIP processes; 0 switches SIP off.")
+    sip_calls_per_worker: int = Field(
+        4, ge=1, le=100, description="Calls of one SIP process; the pjsua2 that is installed may allow fewer."
+    )
+    sip_allow: str = Field(
+        "127.0.0.0/8,::1", description="Addresses and networks that may call over SIP; all others are refused."
+    )
+    sip_public_address: str = Field(
+        "", description="This machine's address as SIP phones see it, where that is not VOICEBOT_SIP_HOST."
+    )
+    sip_rtp_port: int = Field(
+        0, ge=0, le=65000, description="First UDP port for RTP, the next hundred for each process; 0: any."
+    )
+
+    sip_srtp: str = Field(
+        "off", pattern="^(off|optional|required)$", description="SRTP for calls in: off, optional or required."
+    )
+    sip_accounts: SecretStr = Field(
+        SecretStr(""),
+        description="Accounts to register with and to call out with: sip:user:password@host, several apart by spaces.",
+    )
 
     console_token: SecretStr = Field(
         SecretStr(""),
@@ -69,6 +94,18 @@ class Settings(BaseSettings):
         if url and not url.startswith(("https://", "http://")):
             raise ValueError("must start with https:// (http:// for a test on this machine)")
         return url.rstrip("/")
+
+    @field_validator("sip_allow")
+    @classmethod
+    def _sip_allow(cls, text: str) -> str:
+        for each in text.replace(",", " ").split():
+            ipaddress.ip_network(each, strict=False)
+        return text
+
+    @property
+    def sip_on(self) -> bool:
+        """Whether SIP is wanted at all."""
+        return self.sip_port > 0 and self.sip_workers > 0
 
     @property
     def loopback(self) -> bool:

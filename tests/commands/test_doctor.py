@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -73,6 +74,22 @@ def test_twilio_needs_https(monkeypatch: pytest.MonkeyPatch) -> None:
     _, found = examine()
     assert "ok" == found["carriers", "twilio"]["verdict"]
     assert "tell-nobody" not in str(found)
+
+
+def test_sip_that_cannot_be_is_a_note_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("VOICEBOT_SIP_PORT", str(taken.getsockname()[1]))
+        code, found = examine()
+    if importlib.util.find_spec("pjsua2"):
+        assert "VOICEBOT_SIP_PORT" in found["carriers", "sip"]["detail"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    _, without = examine()
+    assert "pjsua2-python is not installed" in without["carriers", "sip"]["detail"]
+    monkeypatch.setenv("VOICEBOT_SIP_PORT", "0")
+    _, off = examine()
+    assert "switched off." == off["carriers", "sip"]["detail"]
+    assert (0, ["note"] * 3) == (code, [each["carriers", "sip"]["verdict"] for each in (found, without, off)])
 
 
 def test_a_taken_port_stops_the_service(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,11 +59,12 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[Served]:
+async def served(folder: Path, **more: str) -> AsyncIterator[Served]:
     """From the banner to the end of the block, by force if need be. `folder` is its data, whatever came before."""
     (folder / "waiting.yaml").write_text(DIALPLAN)
     given = {"VOICEBOT_DATA_DIR": str(folder / "data"), "VOICEBOT_DIALPLANS": str(folder / "waiting.yaml")}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("VOICEBOT_")} | given
+    given |= {"VOICEBOT_SIP_WORKERS": "0", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("VOICEBOT_")} | given | more
     command = (sys.executable, "-c", "from voicebot.cli import main; main()", "serve", "--port", "0")
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, cwd=folder, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL

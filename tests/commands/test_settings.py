@@ -49,6 +49,7 @@ def test_a_second_name_counts_and_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_every_variable_listed_is_one_that_the_service_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"PORT": "9000", "PUBLIC_URL": "https://bot.example", "RECORD": "false", "VAD": "webrtc"}
+    other |= {"SIP_ALLOW": "10.0.0.0/8", "SIP_SRTP": "required"}
     other |= {"LOG_FORMAT": "json", "LOG_LEVEL": "debug"}
     for name, field in Settings.model_fields.items():
         for variable in settings.variables(name, field):
@@ -59,7 +60,7 @@ def test_every_variable_listed_is_one_that_the_service_obeys(monkeypatch: pytest
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--env"]])
 def test_no_form_prints_a_secret(form: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("VOICEBOT_TWILIO_AUTH_TOKEN", "VOICEBOT_CONSOLE_TOKEN", "OPENAI_API_KEY"):
+    for variable in ("VOICEBOT_TWILIO_AUTH_TOKEN", "VOICEBOT_CONSOLE_TOKEN", "OPENAI_API_KEY", "VOICEBOT_SIP_ACCOUNTS"):
         monkeypatch.setenv(variable, "tell-nobody")
     result = CliRunner().invoke(app, form)
     assert 0 == result.exit_code

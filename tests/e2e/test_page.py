@@ -80,7 +80,12 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     own = {name: value for name, value in os.environ.items() if not name.startswith(("VOICEBOT_", "OPENAI_"))}
-    own |= {"VOICEBOT_DATA_DIR": str(folder / "data"), "VOICEBOT_DIALPLANS": str(folder / "dialplans"), **settings}
+    own |= {
+        "VOICEBOT_DATA_DIR": str(folder / "data"),
+        "VOICEBOT_DIALPLANS": str(folder / "dialplans"),
+        "VOICEBOT_SIP_PORT": "0",
+    }
+    own |= settings
     log = (folder / "service.log").open("ab")
     command = [str(Path(sys.executable).with_name("voicebot")), "serve", "--port", str(port)]
     process = subprocess.Popen(command, cwd=folder, env=own, stdout=log, stderr=log)

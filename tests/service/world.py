@@ -163,7 +163,13 @@ STREAM_HEADERS = {
 @asynccontextmanager
 async def serving(folder: Path, **given: Any) -> AsyncIterator[Service]:
     """The application on a port of its own, from start-up to shut-down."""
-    known = {"twilio_auth_token": TOKEN, "public_url": PUBLIC, "data_dir": folder, "default_dialplan": ""}
+    known = {
+        "twilio_auth_token": TOKEN,
+        "public_url": PUBLIC,
+        "data_dir": folder,
+        "default_dialplan": "",
+        "sip_workers": 0,
+    }
     settings = Settings(_env_file=None, **(known | given))  # type: ignore[call-arg]
     store = Store.at(folder)
     runtime = ToneRuntime(settings, store)

@@ -119,6 +119,12 @@ class Recorder:
             _log.warning("turn_log_write_failed", error=str(error))
 
 
+def append(folder: Path, record: Record) -> None:
+    """Add to the timeline of a call that is over what became known with its end only. `OSError` when it cannot be."""
+    with open(folder / "timeline.jsonl", "ab", buffering=0) as timeline:
+        timeline.write(record.encode())
+
+
 def _place(buffer: bytearray, pcm: bytes, offset: int) -> None:
     """Put `pcm` at sample `offset` of `buffer`, after what is there already."""
     if offset < 0:  # before what was written: too late for the file

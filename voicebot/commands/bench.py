@@ -19,6 +19,8 @@ from voicebot.config import Settings
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.registry import load
 from voicebot.replay import bench as benching
+from voicebot.replay.bench_sip import sip_cost
+from voicebot.service.sip import lacking
 
 ORDERS = ("a large latte please", "with soy milk", "a small americano", "with sugar", "a medium mocha", "help")
 
@@ -50,6 +52,15 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
     for cost in costs:
         table.add_row(cost.step, f"{cost.us_per_frame:.1f}")
     console.print(table)
+    sip = None
+    if not lacking(Settings().model_copy(update={"sip_port": 1, "sip_workers": 1})):
+        with console.status("Calling over SIP…"):
+            sip = await sip_cost()
+    if sip:
+        console.print(
+            f"\nA second of a SIP call: {sip.worker_ms + sip.service_ms:.1f} ms of CPU, {sip.worker_ms:.1f} of them in "
+            f"PJSIP's process ({sip.calls} calls at once, both sides speaking)."
+        )
     runtime = Runtime(Settings(record=True))
     with console.status("Talking… (in real time)"):
         await runtime.start()
@@ -62,4 +73,8 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
         f"median end of speech to turn taken {answers.endpoint_ms} ms, "
         f"to first audio heard {answers.voice_to_voice_ms} ms; the recogniser's own time is {answers.recogniser_ms} ms."
     )
-    return {"media_path": [asdict(c) for c in costs], "conversation": asdict(answers)}
+    return {
+        "media_path": [asdict(c) for c in costs],
+        "conversation": asdict(answers),
+        "sip": asdict(sip) if sip else None,
+    }

@@ -53,7 +53,7 @@ async def _call(runtime: Runtime, utterances: list[bytes], name: str, pace: str,
         if plan is None:
             raise UsageError(f"There is no dialplan {name!r}. Use one of: {', '.join(runtime.dialplans)}.")
         line = WavLine(CallInfo(new_call_id(), "wavline", "recording", name), utterances, pace, STAYS_MS)
-        reason = await runtime.run_call(line, plan, lambda record: _show(record, console))
+        reason = await runtime.run_call(line, plan, lambda record: show(record, console))
         if reason is EndReason.TRANSFER:
             console.print(f"[dim]         would be connected to {line.transferred_to}[/]")
         return runtime.settings.data_dir / "calls" / line.info.call_id
@@ -61,7 +61,8 @@ async def _call(runtime: Runtime, utterances: list[bytes], name: str, pace: str,
         await runtime.close()
 
 
-def _show(record: Record, console: Console) -> None:
+def show(record: Record, console: Console) -> None:
+    """A record of the timeline, as a line of the conversation."""
     fields, at = record.fields, f"[dim]{record.ms / 1000:7.2f}[/] "
     match record.kind:
         case "turn":

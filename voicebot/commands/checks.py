@@ -22,6 +22,7 @@ from voicebot.core import dialplan
 from voicebot.core.dialplan import Dialplan
 from voicebot.engines import registry
 from voicebot.errors import DialplanError, UsageError
+from voicebot.service.sip import lacking
 
 LOW_DISK_BYTES = 1_000_000_000
 """About nine hours of stereo recording."""
@@ -32,6 +33,7 @@ _PACKAGES = (
     ("onnxruntime", "onnxruntime"),
     ("silero-vad", "silero_vad"),
     ("webrtcvad-wheels", "webrtcvad"),
+    ("pjsua2-python", "pjsua2"),
 )
 Stage = Literal["asr", "llm", "tts"]
 
@@ -71,10 +73,10 @@ def python() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """The packages behind the embedded engines."""
+    """The packages behind the embedded engines, and behind SIP."""
     for package, module in _PACKAGES:
         if importlib.util.find_spec(module) is None:
-            yield Finding("packages", package, Verdict.NOTE, "not installed; see the engines below")
+            yield Finding("packages", package, Verdict.NOTE, "not installed; see the engines and carriers below")
         else:
             yield Finding("packages", package, Verdict.OK, metadata.version(package))
 
@@ -144,9 +146,25 @@ def carriers(settings: Settings) -> Iterator[Finding]:
     else:
         detail = f"VOICEBOT_HOST={settings.host} is open to other machines: set VOICEBOT_CONSOLE_TOKEN"
         yield Finding("carriers", "browser", Verdict.FAULT, detail)
+    yield _sip(settings)
     lacks = _twilio_lacks(settings)
     detail = "; ".join(lacks) or "signatures are checked against " + settings.public_url
     yield Finding("carriers", "twilio", Verdict.NOTE if lacks else Verdict.OK, detail)
+
+
+def _sip(settings: Settings) -> Finding:
+    """Never a fault: the service starts without SIP and says the same."""
+    where = f"{settings.sip_host}:{settings.sip_port}"
+    if lack := lacking(settings):
+        return Finding("carriers", "sip", Verdict.NOTE, lack)
+    family = socket.AF_INET6 if ":" in settings.sip_host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((settings.sip_host, settings.sip_port))
+    except OSError as error:
+        why = f"UDP {where} cannot be had: {(error.strerror or str(error)).lower()}; set VOICEBOT_SIP_PORT"
+        return Finding("carriers", "sip", Verdict.NOTE, why)
+    return Finding("carriers", "sip", Verdict.OK, f"sip:{where}, from {settings.sip_allow}")
 
 
 def _twilio_lacks(settings: Settings) -> list[str]:

@@ -44,9 +44,12 @@ def serve(
     public_url: Annotated[str | None, typer.Option(help="https URL at which Twilio reaches this service.")] = None,
     dialplans: Annotated[Path | None, typer.Option(help="Folder of dialplans, or one file.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Recordings, timelines, call list, caches.")] = None,
+    sip_port: Annotated[int | None, typer.Option(help="UDP port for SIP; 0 switches it off.")] = None,
+    sip_workers: Annotated[int | None, typer.Option(help="SIP processes; 0 switches SIP off.")] = None,
 ) -> None:
-    """Take calls from Twilio and from the web page, until told to stop."""
+    """Take calls over SIP, from Twilio and from the web page, until told to stop."""
     given = {"host": host, "port": port, "public_url": public_url, "dialplans": dialplans, "data_dir": data_dir}
+    given |= {"sip_port": sip_port, "sip_workers": sip_workers}
     settings = load_settings({key: value for key, value in given.items() if value is not None})
     if not settings.loopback and not settings.console_token.get_secret_value():
         raise UsageError(
@@ -82,7 +85,7 @@ def _run(app: FastAPI, settings: Settings, runtime: Runtime, listening: socket.s
     async def life() -> None:
         with stop.signals():
             async with app.router.lifespan_context(app), asyncio.TaskGroup() as stop.group:
-                banner(settings, runtime, listening.getsockname()[1])
+                banner(settings, runtime, listening.getsockname()[1], app.state.sip.fault)
                 await stop.server.serve([listening])
                 stop.cancel()
 
@@ -178,7 +181,7 @@ class _Stop:
         self.server.should_exit = True
 
 
-def banner(settings: Settings, runtime: Runtime, port: int) -> None:
+def banner(settings: Settings, runtime: Runtime, port: int, sip_fault: str) -> None:
     """What a person needs to know who has just started it."""
     console = Console(stderr=True, soft_wrap=True)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -193,6 +196,9 @@ def banner(settings: Settings, runtime: Runtime, port: int) -> None:
     else:
         missing = "VOICEBOT_TWILIO_AUTH_TOKEN and VOICEBOT_PUBLIC_URL"
         console.print(f"  Twilio     off: set {missing}, then `voicebot twilio configure +1…`")
+    console.print(
+        f"  SIP        {f'off: {sip_fault}' if sip_fault else f'sip:{settings.sip_host}:{settings.sip_port}'}"
+    )
     if settings.public_url and not settings.console_token.get_secret_value():
         console.print("  page       from this machine only: set VOICEBOT_CONSOLE_TOKEN to use it from elsewhere")
     for file, fault in runtime.faults.items():

@@ -15,6 +15,7 @@ from voicebot.config import Settings
 from voicebot.service import browser_routes
 from voicebot.service.desk import Desk
 from voicebot.service.shield import Shield
+from voicebot.service.sip import Sip
 from voicebot.service.store import Store
 from voicebot.service.twilio_routes import Twilio
 
@@ -27,6 +28,7 @@ _log = log.get("service")
 def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
     """The application. Its lifespan starts and stops `runtime`; `app.state.desk` is what the routes share."""
     desk = Desk(settings, runtime, store)
+    sip = Sip(desk)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -35,7 +37,7 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
             _log.warning("crashed_calls_closed", calls=crashed)
         await runtime.start()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group, sip.serving(group):
                 chores = [
                     group.create_task(desk.metrics.watch_loop()),
                     group.create_task(_look_at_dialplans(runtime)),
@@ -50,7 +52,7 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
     app = FastAPI(
         title="voicebot", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
-    app.state.desk = desk
+    app.state.desk, app.state.sip = desk, sip
     app.add_middleware(Shield)
     app.include_router(Twilio(desk).router())
     app.include_router(browser_routes.router(desk))

@@ -21,6 +21,9 @@ class Metrics:
         self.live = Gauge("voicebot_calls_live", "Calls that are up now.", registry=r)
         self.ended = Counter("voicebot_calls", "Calls that ended, by reason.", ["carrier", "reason"], registry=r)
         self.refused = Counter("voicebot_calls_refused", "Calls refused, by reason.", ["carrier", "why"], registry=r)
+        self.sip_dropped = Counter(
+            "voicebot_sip_dropped", "SIP messages dropped or refused outside of a call, by reason.", ["why"], registry=r
+        )
         self.turns = Counter("voicebot_turns", "Caller turns, by kind.", ["kind"], registry=r)
         self.malformed = Counter("voicebot_malformed", "Malformed messages, by reason.", ["reason"], registry=r)
         self.ignored = Counter(

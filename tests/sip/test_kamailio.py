@@ -1,0 +1,127 @@
+"""Kamailio in front of two services, with the configuration that ships (Debian: kamailio)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.peers.sip_caller import HOST, Caller, caller, free_port
+from tests.service.world import Service, until
+from tests.sip.world import needs_pjsua2, sip_of, sip_service
+from voicebot.cli import app
+
+CONFIG = Path(__file__).parents[2] / "deploy/kamailio/kamailio.cfg"
+KAMAILIO = shutil.which("kamailio") or "/usr/sbin/kamailio"
+pytestmark = [
+    needs_pjsua2,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which(KAMAILIO), reason="needs kamailio"),
+]
+
+
+@asynccontextmanager
+async def proxy(folder: Path, services: list[Service], allowed: str = f"1 {HOST} 32") -> AsyncIterator[int]:
+    """Its port, once it knows that the services are there."""
+    port = free_port()
+    places = [f"{HOST}:{service.settings.sip_port}" for service in services]
+    listed = (await asyncio.to_thread(CliRunner().invoke, app, ["sip", "workers", *places])).stdout
+    assert len(places) == listed.count("duid=")
+    (folder / "dispatcher.list").write_text("".join(f"{x}\n" for x in listed.splitlines() if x.startswith("1 sip:")))
+    (folder / "address.list").write_text(allowed + "\n")
+    given = (
+        "-A",
+        f"LISTEN=udp:{HOST}:{port}",
+        "-A",
+        f'FOLDER="{folder}/"',
+        "-Y",
+        str(folder),
+        "-P",
+        str(folder / "pid"),
+    )
+    process = await asyncio.create_subprocess_exec(
+        KAMAILIO, "-DD", "-E", "-m", "64", "-M", "8", "-f", str(CONFIG), *given, cwd=folder,
+        stdout=asyncio.subprocess.DEVNULL, stderr=(folder / "kamailio.log").open("wb"),
+    )  # fmt: skip
+    try:
+        async with caller(port) as phone, asyncio.timeout(15):
+            while process.returncode is None:
+                phone.call_id = "ready"
+                phone.send(phone.request("OPTIONS"))
+                await asyncio.sleep(0.2)
+                if phone.responses:
+                    break
+        assert process.returncode is None, (folder / "kamailio.log").read_text()
+        await asyncio.sleep(2.5)  # its first look at the services
+        yield port
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def world(folder: Path, **given: object) -> AsyncIterator[tuple[list[Service], int, list[Caller]]]:
+    """Two services, the proxy's port, and six phones that call it."""
+    async with AsyncExitStack() as stack:
+        folders = [folder / "one", folder / "two"]
+        services = [
+            await stack.enter_async_context(sip_service(each, max_calls_per_caller=50, **given)) for each in folders
+        ]
+        port = await stack.enter_async_context(proxy(folder, services))
+        yield services, port, [await stack.enter_async_context(caller(port)) for _ in range(6)]
+
+
+def carried(services: list[Service]) -> list[int]:
+    return [len(sip_of(service).workers[0].calls) for service in services]
+
+
+async def test_calls_go_where_there_are_fewest_and_live_through_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as (services, _, phones):
+        assert [200] * 4 == [await phone.invite() for phone in phones[:4]]
+        assert [2, 2] == carried(services)
+        await phones[0].hears(0.5)
+        await phones[0].key("9")  # the bot hangs up
+        await phones[0].is_asked("BYE")
+        assert 200 == await phones[1].ask("BYE")  # the caller does
+        await until(lambda: 2 == sum(carried(services)))
+
+
+async def test_a_service_that_drains_gets_no_more_calls_and_keeps_those_it_has(tmp_path: Path) -> None:
+    async with world(tmp_path) as (services, _, phones):
+        assert [200, 200] == [await phone.invite() for phone in phones[:2]]
+        services[0].runtime.state = "draining"
+        assert [200, 200] == [await phone.invite() for phone in phones[2:4]]
+        assert [1, 3] == carried(services)
+        heard = len(phones[0].heard)
+        await phones[0].hears(heard / 16000 + 0.2)
+
+
+async def test_a_service_that_is_gone_is_passed_over(tmp_path: Path) -> None:
+    async with world(tmp_path) as (services, _, phones):
+        for face in sip_of(services[0])._faces.values():  # deaf, as a machine that lost its network
+            face.close()
+        assert [200, 200, 200] == [await phone.invite() for phone in phones[:3]]
+        assert [0, 3] == carried(services)
+
+
+async def test_when_all_are_full_it_is_said_so(tmp_path: Path) -> None:
+    async with world(tmp_path, sip_calls_per_worker=1) as (_, _, phones):
+        assert [200, 200, 503] == [await phone.invite() for phone in phones[:3]]
+
+
+async def test_who_is_not_on_the_list_is_refused_and_a_flood_meets_silence(tmp_path: Path) -> None:
+    async with sip_service(tmp_path / "one") as service:
+        async with proxy(tmp_path, [service], "1 192.0.2.0 24") as port, caller(port) as phone:
+            assert 403 == await phone.invite()
+        async with proxy(tmp_path, [service]) as port, caller(port) as phone:
+            for number in range(400):
+                phone.call_id = f"flood{number}"
+                phone.send(phone.request("OPTIONS"))
+            await asyncio.sleep(1)
+            assert len(phone.responses) < 250

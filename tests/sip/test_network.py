@@ -1,0 +1,104 @@
+"""RTP through a bad network: the call lives, what is heard is whole in time, the record says what it went through."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.peers.sip_caller import HOST, Caller, caller
+from tests.service.world import TONE, Service, until
+from tests.sip.world import needs_pjsua2, sip_service
+from voicebot.carriers.base import Audio, Digit
+from voicebot.core.timeline import decode
+
+pytestmark = needs_pjsua2
+Spoil = Callable[[Caller, bytes], None]
+"""What becomes of a packet on its way."""
+
+
+def losing(percent: int) -> Spoil:
+    chance = random.Random(percent)
+    return lambda phone, packet: None if chance.random() * 100 < percent else phone.send_rtp(packet)
+
+
+def delaying(jitter_ms: int) -> Spoil:
+    """Each packet its own delay, so that some overtake others."""
+    chance = random.Random(jitter_ms)
+
+    def send(phone: Caller, packet: bytes) -> None:
+        asyncio.get_running_loop().call_later(chance.random() * jitter_ms / 1000, phone.send_rtp, packet)
+
+    return send
+
+
+async def talk(phone: Caller, spoil: Spoil) -> None:
+    """Three seconds by way of the network."""
+    loop, at = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+    payload = bytes(range(160))
+    for _ in range(150):
+        spoil(phone, phone.rtp(payload))
+        at += 0.02
+        await asyncio.sleep(max(0.0, at - loop.time()))
+
+
+async def after(service: Service, phone: Caller, folder: Path) -> dict[str, float]:
+    """Hang up; the figures in the record."""
+    audio = service.runtime.got(Audio)
+    assert [each.at + len(each.pcm) // 2 for each in audio[:-1]] == [each.at for each in audio[1:]]
+    assert 200 == await phone.ask("BYE")
+    [info] = service.runtime.opened
+    timeline = folder / "calls" / info.call_id / "timeline.jsonl"
+    await until(timeline.exists)
+    [record] = [each for each in decode(timeline.read_bytes().splitlines()) if each.kind == "network"]
+    return record.fields
+
+
+@pytest.mark.parametrize("percent", [1, 5, 10])
+async def test_lost_packets_are_counted_and_the_call_goes_on(tmp_path: Path, percent: int) -> None:
+    async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
+        await phone.invite()
+        await until(lambda: service.runtime.opened)
+        info = service.runtime.opened[0]
+        (tmp_path / "calls" / info.call_id).mkdir(parents=True)
+        await talk(phone, losing(percent))
+        await phone.key("5")
+        await until(lambda: [Digit("5")] == service.runtime.got(Digit))
+        await asyncio.sleep(1.1)  # figures are taken once a second
+        figures = await after(service, phone, tmp_path)
+        chance = random.Random(percent)
+        gone = sum(chance.random() * 100 < percent for _ in range(150))
+        assert gone - 1 <= figures["lost"] <= gone + 3
+        assert "PCMU" == figures["codec"]
+
+
+@pytest.mark.parametrize("jitter_ms", [20, 60, 120])
+async def test_jitter_and_reordering_are_borne(tmp_path: Path, jitter_ms: int) -> None:
+    async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
+        await phone.invite()
+        await until(lambda: service.runtime.opened)
+        (tmp_path / "calls" / service.runtime.opened[0].call_id).mkdir(parents=True)
+        await talk(phone, delaying(jitter_ms))
+        await asyncio.sleep(1.1)
+        spoken = [each for each in service.runtime.got(Audio) if any(each.pcm)]
+        assert len(spoken) > 75  # half of it, at the worst
+        figures = await after(service, phone, tmp_path)
+        assert 150 <= figures["packets"] + figures["lost"] + figures["duplicate"] <= 160
+        assert figures["jitter_max_ms"] > jitter_ms / 20
+
+
+async def test_a_phone_whose_address_changes_in_mid_call_is_heard_on(tmp_path: Path) -> None:
+    async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
+        await phone.invite()
+        await phone.speak(TONE * 10)
+        loop = asyncio.get_running_loop()
+        phone._rtp, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(HOST, 0))
+        await phone.speak(TONE * 20)
+        await until(lambda: any(service.runtime.got(Audio)[-1].pcm))
+        await phone.key("5")
+        await until(lambda: [Digit("5")] == service.runtime.got(Digit))
+        phone._rtp.close()
+        assert 200 == await phone.ask("BYE")

@@ -1,0 +1,33 @@
+"""A service that takes SIP: the whole application, one worker process, a bot that knows tones only."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.peers.sip_caller import free_port
+from tests.service.world import Service, serving
+from voicebot.service.sip import Sip
+
+needs_pjsua2 = pytest.mark.skipif(
+    importlib.util.find_spec("pjsua2") is None, reason="pjsua2-python is not installed on this machine"
+)
+
+
+@asynccontextmanager
+async def sip_service(folder: Path, **given: Any) -> AsyncIterator[Service]:
+    """It takes SIP at `settings.sip_port`."""
+    known: dict[str, Any] = {"sip_workers": 1, "sip_port": free_port()}
+    async with serving(folder, **(known | given)) as service:
+        assert "" == sip_of(service).fault
+        yield service
+
+
+def sip_of(service: Service) -> Sip:
+    sip: Sip = service.app.state.sip
+    return sip

@@ -1,0 +1,42 @@
+"""What the service tells a new SIP worker. A file of its own: the service must not import what needs pjsua2."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from voicebot.core.sip_accounts import Account
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The first message to a worker, as JSON."""
+
+    address: str = "127.0.0.1"
+    """To bind RTP to; empty: all."""
+    public_address: str = ""
+    """To write into SDP, where it is another."""
+    rtp_port: int = 0
+    """First port for RTP; 0: any."""
+    capacity: int = 4
+    """Calls wanted; the build may allow fewer."""
+    media_lost_s: float = 15.0
+    """A call whose far end sends neither RTP nor RTCP for this long is over; not while it is held."""
+    srtp: str = "off"
+    """For calls through the door; an account has its own (see `core.sip_accounts`)."""
+    accounts: tuple[Account, ...] = ()
+    """To register, and to call out with."""
+    dials: bool = False
+    """Whether it also calls out without an account."""
+    log_level: int = 0
+    """PJSIP's; 0: errors only, and to nobody."""
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Setup:
+        """From JSON."""
+        return cls(**facts | {"accounts": tuple(Account(**each) for each in facts["accounts"])})

@@ -1,0 +1,93 @@
+"""`voicebot sip …`: what a proxy in front of several services needs to know."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from voicebot.commands import settings as listing
+from voicebot.core import sip
+from voicebot.core.sip import Address, Request, Response
+from voicebot.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True)
+ANSWER_S = 2.0
+
+
+@app.callback()
+def _group() -> None:
+    """A group, though it has one command yet."""
+
+
+@app.command()
+def workers(
+    addresses: Annotated[
+        list[str] | None, typer.Argument(help="host:port of each service; this one's when left out.")
+    ] = None,
+    group: Annotated[int, typer.Option("--set", help="Number of the dispatcher's set.")] = 1,
+) -> None:
+    """Print Kamailio's dispatcher list, a line a service; on the terminal, how each answers OPTIONS just now."""
+    known = listing.load()
+    own = f"{known.sip_public_address or known.sip_host}:{known.sip_port}"
+    console = Console(stderr=True)
+    for place in [_address(each) for each in addresses or [own]]:
+        most = known.sip_workers * known.sip_calls_per_worker
+        print(f"{group} sip:{place.host}:{place.port} 0 0 duid={place.host}-{place.port};maxload={most}")
+        console.print(f"[dim]  {place.host}:{place.port} {asyncio.run(_state(place))}[/]")
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UsageError(f"{text} is no address such as 192.0.2.7:5060.")
+    return Address(host.strip("[]"), int(port))
+
+
+async def _state(place: Address) -> str:
+    """What it answers to OPTIONS."""
+    loop = asyncio.get_running_loop()
+    answers: asyncio.Queue[bytes] = asyncio.Queue(1)
+    try:
+        side, _ = await loop.create_datagram_endpoint(lambda: _Taker(answers), remote_addr=place)
+    except OSError as error:
+        return f"cannot be reached: {error.strerror or error}"
+    started = time.monotonic()
+    try:
+        side.sendto(_options(place, side.get_extra_info("sockname")[:2]).encode())
+        async with asyncio.timeout(ANSWER_S):
+            answer = sip.parse(await answers.get())
+    except TimeoutError:
+        return f"has not answered in {ANSWER_S:.0f} s"
+    finally:
+        side.close()
+    took_ms = round((time.monotonic() - started) * 1000)
+    return (
+        f"answers {answer.code} {answer.reason} after {took_ms} ms" if isinstance(answer, Response) else "talks no SIP"
+    )
+
+
+def _options(place: Address, ours: tuple[str, int]) -> Request:
+    nonce = secrets.token_hex(8)
+    headers = (
+        ("Via", f"SIP/2.0/UDP {ours[0]}:{ours[1]};rport;branch={sip.COOKIE}{nonce}"),
+        ("Max-Forwards", "1"),
+        ("From", f"<sip:voicebot@{ours[0]}>;tag={nonce}"),
+        ("To", f"<sip:{place.host}:{place.port}>"),
+        ("Call-ID", nonce),
+        ("CSeq", "1 OPTIONS"),
+    )
+    return Request("OPTIONS", f"sip:{place.host}:{place.port}", headers, b"")
+
+
+class _Taker(asyncio.DatagramProtocol):
+    def __init__(self, answers: asyncio.Queue[bytes]) -> None:
+        self._answers = answers
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if not self._answers.full():
+            self._answers.put_nowait(data)

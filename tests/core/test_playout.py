@@ -7,7 +7,7 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicebot.core.playout import LOST_MARK_MS, Ledger, align
+from voicebot.core.playout import LATE_MARK_MS, LOST_MARK_MS, Ledger, align
 
 
 def ramp(samples: int, start: int = 0) -> bytes:
@@ -65,6 +65,15 @@ class TestHearing:
         assert ledger.overdue(100 + LOST_MARK_MS).pcm == b""
         assert ramp(800) == ledger.overdue(101 + LOST_MARK_MS).pcm
         assert ledger.lost_marks == 1
+
+    def test_where_marks_come_in_time_one_is_sooner_given_up(self) -> None:
+        ledger = Ledger()
+        ledger.queue(1, ramp(1600))
+        ledger.due(0)
+        ledger.acknowledge(0, 640, 100)  # 20 ms after it was played, as is usual here
+
+        assert ledger.overdue(200 + 20 + LATE_MARK_MS).pcm == b""
+        assert ramp(960, start=640) == ledger.overdue(201 + 20 + LATE_MARK_MS).pcm
 
     def test_resuming_goes_on_from_the_sample_heard_last(self) -> None:
         ledger = Ledger()

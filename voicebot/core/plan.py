@@ -58,7 +58,7 @@ class Engines(Model):
 
 class Limits(Model):
     max_call_s: Annotated[int, Field(ge=10, le=14400)] = 1800
-    silence_s: Annotated[int, Field(ge=2, le=8)] = 7
+    silence_s: Annotated[int, Field(ge=2, le=7)] = 7
     """Silence after a question before the bot asks again."""
     reprompts: Annotated[int, Field(ge=0, le=5)] = 2
     """How often the bot asks again before it gives up on a question."""

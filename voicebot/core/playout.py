@@ -30,8 +30,9 @@ BYTES = 2
 PER_MS = 8
 LATEST_MARKS = 32
 """Marks whose delay is remembered; the least of them is the way there and back."""
-LOST_MARK_MS = 1000
-"""A mark this late is taken for lost, and its audio for heard: Twilio promises marks, networks do not."""
+LOST_MARK_MS, LATE_MARK_MS = 1000, 400
+"""A mark this late is taken for lost, and its audio for heard: Twilio promises marks, networks do not. The second,
+beyond what is usual, where marks are known to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,9 @@ class Ledger:
         return self._hear(min(self.sent, self.sent - round((ahead_ms + behind_ms) * PER_MS)))
 
     def overdue(self, now_ms: float) -> HeardAudio:
-        """Audio whose mark is lost (`LOST_MARK_MS` late) counts as heard."""
-        if self.sent > self.heard and now_ms - self._runs_out_ms > LOST_MARK_MS:
+        """Audio whose mark is lost counts as heard."""
+        most_ms = min(LOST_MARK_MS, min(self._late_ms) + LATE_MARK_MS) if self._late_ms else LOST_MARK_MS
+        if self.sent > self.heard and now_ms - self._runs_out_ms > most_ms:
             self.lost_marks += 1
             return self._hear(self.sent)
         return HeardAudio(b"", ())

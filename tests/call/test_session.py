@@ -68,7 +68,8 @@ def test_the_recogniser_hears_the_voice_with_some_audio_before_it(world: World) 
     run(world.call(tone(1000)))
 
     voice, samples = 8000, world.asr.heard_samples[0]
-    assert voice + 8000 * 0.3 <= samples <= voice + 8000 * 0.9
+    pause = world.agent.expectation.pause_ms * 8
+    assert voice + 8000 * 0.3 <= samples <= voice + 8000 * 0.4 + pause
 
 
 def test_the_recording_holds_both_sides_where_they_were_heard(world: World) -> None:

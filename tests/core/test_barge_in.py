@@ -6,7 +6,7 @@ import pytest
 
 from voicebot.core import manners
 from voicebot.core.barge_in import Evidence, evidence, interruptions, over_bot, retimed
-from voicebot.core.endpoint import settled
+from voicebot.core.end_of_turn import settled
 from voicebot.core.events import BargeIn, Timing
 from voicebot.core.expect import NOTHING, Expectation, Mode
 from voicebot.core.grammar import matches

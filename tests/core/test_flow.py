@@ -410,7 +410,7 @@ def test_yes_or_no_is_awaited_briefly_and_a_phone_number_patiently() -> None:
     found = EXPECTED
     waits = {name: (found[name].quick_ms, found[name].pause_ms) for name in found}
     assert (250, 450) == waits["coffee/order/readback"]
-    assert (700, 1200) == waits["clinic/book/phone"]
+    assert (450, 1200) == waits["clinic/book/phone"]
     assert (350, 700) == waits["coffee/order"]
     assert (10, 8, 1, 1) == tuple(
         found[n].keys for n in ("clinic/book/phone", "clinic/book/birth_date", "clinic/welcome", "coffee/order/size")

@@ -30,7 +30,7 @@ from voicebot.core import manners
 from voicebot.core.barge_in import Interruptions, evidence, interruptions, over_bot, retimed
 from voicebot.core.dialogue import CallerTurn
 from voicebot.core.dialplan import Dialplan
-from voicebot.core.endpoint import settled
+from voicebot.core.end_of_turn import settled
 from voicebot.core.events import State, Timing
 from voicebot.core.playout import HeardAudio
 from voicebot.core.timeline import EndReason, Record

@@ -21,20 +21,16 @@ from enum import IntEnum
 from math import exp, log
 from typing import Protocol
 
-from voicebot.core.endpoint import UNFINISHED
 from voicebot.core.events import MAX_WAIT_MS
 from voicebot.core.expect import Expectation, Mode
 from voicebot.core.grammar import HESITATIONS, complete, normalise
 
 FLOOR_MS = 240
 """No sooner: voice activity reports a silence only then, and a caller breathes."""
-HANGING = (
-    UNFINISHED
-    | HESITATIONS
-    | frozenset(
-        "because between dash dot double during every if into my our plus point since than the their triple until "
-        "while whose your".split()
-    )
+HANGING = HESITATIONS | frozenset(
+    "a an and at because between but by can could dash dot double during er erm every for from have hmm i i'd i'll "
+    "i'm if in into is it's like my no-wait of on or our plus point since so than that the their then to triple uh um "
+    "until want was we well while whose with would your".split()
 )
 """English words that nobody ends on."""
 DIGITS = frozenset("zero oh one two three four five six seven eight nine".split())
@@ -141,6 +137,11 @@ class EndOfTurn:
     def taken(self) -> None:
         """The turn was taken and the caller did not go on."""
         self.habit_ms += FORGOTTEN * (HABIT_MS - self.habit_ms)
+
+
+def settled(expectation: Expectation, text: str) -> bool:
+    """Whether `text` is all that the caller is likely to say now: its words may be closed early."""
+    return standing(expectation, text) is Standing.COMPLETE
 
 
 def standing(expectation: Expectation, text: str, hanging: Collection[str] = HANGING) -> Standing:

@@ -13,7 +13,7 @@ from voicebot.core.plan import Action, Decide, Dialplan, Node, Slot, TakeMessage
 from voicebot.core.slots import Reader, reader_of, with_type
 
 YES_NO_MS = (250, 450)
-DIGITS_MS = (700, 1200)
+DIGITS_MS = (450, 1200)
 OPEN_MS = (350, 700)
 SPELLED_MS = (600, 1100)
 CORRECTIONS = ("[no] [actually] [make it | make that | i said | i meant] [a | an | with] {%s} [please | instead]",)

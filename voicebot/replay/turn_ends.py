@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from voicebot.audio.frames import RATE
 from voicebot.core.dialplan import Dialplan
-from voicebot.core.end_of_turn import FLOOR_MS, EndOfTurn, Evidence, Weights, drawn, list_tone
-from voicebot.core.endpoint import settled
+from voicebot.core.end_of_turn import FLOOR_MS, EndOfTurn, Evidence, Weights, drawn, list_tone, settled
 from voicebot.core.events import MAX_WAIT_MS
 from voicebot.engines import registry
 from voicebot.engines.base import Asr, EngineConfig, Eot

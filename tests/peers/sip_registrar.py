@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.peers.sip_caller import HOST, Caller, caller
 from voicebot.core import sip
@@ -20,7 +24,6 @@ REALM, NONCE = "test", "a-nonce"
 class Registrar:
     """Knows one user. `contact` is where it has registered."""
 
-    phone: Caller
     user: str
     password: str
     contact: Address | None = None
@@ -54,12 +57,42 @@ class Registrar:
 
 
 @asynccontextmanager
-async def registrar(user: str, password: str) -> AsyncIterator[Registrar]:
-    """At `phone.sip_port` of this machine."""
+async def registrar(user: str, password: str) -> AsyncIterator[tuple[Registrar, Caller]]:
+    """At the phone's `sip_port` of this machine, and the phone."""
     async with caller(0) as phone:
-        exchange = Registrar(phone, user, password)
+        exchange = Registrar(user, password)
         phone.registers = exchange.take
-        yield exchange
+        yield exchange, phone
 
 
-__all__ = ["HOST", "Registrar", "registrar"]
+@asynccontextmanager
+async def tls_registrar(folder: Path, user: str, password: str) -> AsyncIterator[tuple[Registrar, int, Path]]:
+    """The same over TLS, at a port of `localhost`, and the file of who vouches for it."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2")
+    make = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject)
+    await asyncio.to_thread(subprocess.run, ["openssl", *make], check=True, capture_output=True)
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trust.load_cert_chain(certificate, key)
+    exchange = Registrar(user, password)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = re.search(rb"Content-Length:\s*(\d+)", head, re.I)
+            message = sip.parse(head + await reader.readexactly(int(length[1]) if length else 0))
+            if isinstance(message, Request) and message.method == "REGISTER":
+                writer.write(exchange.take(message).encode())
+
+    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            await talk(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=trust)
+    try:
+        yield exchange, server.sockets[0].getsockname()[1], certificate
+    finally:
+        server.close()
+
+
+__all__ = ["HOST", "Registrar", "registrar", "tls_registrar"]

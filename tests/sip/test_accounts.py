@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.peers.sip_caller import HOST, NUMBER, caller
-from tests.peers.sip_registrar import registrar
+from tests.peers.sip_registrar import registrar, tls_registrar
 from tests.service.world import until
 from tests.sip.world import needs_pjsua2, sip_of, sip_service
 from voicebot.core import sip
@@ -15,42 +19,68 @@ pytestmark = needs_pjsua2
 
 
 async def test_an_extension_registers_and_is_called_by_its_exchange(tmp_path: Path) -> None:
-    async with registrar("101", "s3cret") as exchange:
-        account = f"sip:101:s3cret@{HOST}:{exchange.phone.sip_port}"
+    async with registrar("101", "s3cret") as (exchange, phone):
+        account = f"sip:101:s3cret@{HOST}:{phone.sip_port}"
         async with sip_service(tmp_path, sip_accounts=account, sip_allow="192.0.2.1") as service:
             await until(exchange.registered.is_set)
             assert 1 == exchange.refused  # the challenge; the second has the digest
             [worker] = sip_of(service).workers
-            await until(lambda: {f"101@{HOST}:{exchange.phone.sip_port}": 200} == worker.registered)
+            await until(lambda: {f"101@{HOST}:{phone.sip_port}": 200} == worker.registered)
             assert exchange.contact
-            exchange.phone.to = exchange.contact
-            assert 200 == await exchange.phone.invite(NUMBER)
-            await exchange.phone.hears(0.5)
+            phone.to = exchange.contact
+            assert 200 == await phone.invite(NUMBER)
+            await phone.hears(0.5)
             assert NUMBER == service.runtime.opened[0].called
-            assert 200 == await exchange.phone.ask("BYE")
+            assert 200 == await phone.ask("BYE")
             await until(lambda: service.runtime.ended)
             assert [EndReason.CALLER_HANGUP] == service.runtime.ended
 
 
 async def test_a_wrong_password_is_not_tried_for_ever_and_calls_go_on(tmp_path: Path) -> None:
-    async with registrar("101", "s3cret") as exchange:
-        account = f"sip:101:wrong@{HOST}:{exchange.phone.sip_port}"
-        async with sip_service(tmp_path, sip_accounts=account) as service, caller(service.settings.sip_port) as phone:
+    async with registrar("101", "s3cret") as (exchange, phone):
+        account = f"sip:101:wrong@{HOST}:{phone.sip_port}"
+        async with sip_service(tmp_path, sip_accounts=account) as service, caller(service.settings.sip_port) as other:
             [worker] = sip_of(service).workers
             await until(lambda: worker.registered)
             assert 3 > exchange.refused
             assert {200} & set(worker.registered.values()) == set()
-            assert 200 == await phone.invite()
-            assert "wrong" not in str(sip.value(exchange.phone.requests[-1].headers, "Authorization"))
+            assert 200 == await other.invite()
+            assert "wrong" not in str(sip.value(phone.requests[-1].headers, "Authorization"))
 
 
 async def test_strangers_do_not_come_in_by_the_accounts_own_port(tmp_path: Path) -> None:
-    async with registrar("101", "s3cret") as exchange:
-        account = f"sip:101:s3cret@{HOST}:{exchange.phone.sip_port}"
+    async with registrar("101", "s3cret") as (exchange, phone):
+        account = f"sip:101:s3cret@{HOST}:{phone.sip_port}"
         async with sip_service(tmp_path, sip_accounts=account, sip_allow="192.0.2.1") as service:
             await until(exchange.registered.is_set)
             sip_of(service).admission.exchanges = ()  # type: ignore[union-attr]  # here everybody has one address
             assert exchange.contact
-            exchange.phone.to = exchange.contact
-            assert 403 == await exchange.phone.invite(NUMBER)
+            phone.to = exchange.contact
+            assert 403 == await phone.invite(NUMBER)
             assert [] == service.runtime.opened
+
+
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl program")
+
+
+@needs_openssl
+async def test_an_account_may_register_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with tls_registrar(tmp_path, "101", "s3cret") as (exchange, port, certificate):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        account = f"sip:101:s3cret@localhost:{port};transport=tls"
+        async with sip_service(tmp_path, sip_accounts=account) as service:
+            [worker] = sip_of(service).workers
+            await until(lambda: {f"101@localhost:{port}": 200} == worker.registered)
+            assert exchange.registered.is_set()
+
+
+@needs_openssl
+async def test_an_exchange_nobody_vouches_for_never_sees_the_password(tmp_path: Path) -> None:
+    async with tls_registrar(tmp_path, "101", "s3cret") as (exchange, port, _):
+        account = f"sip:101:s3cret@localhost:{port};transport=tls"
+        async with sip_service(tmp_path, sip_accounts=account) as service:
+            [worker] = sip_of(service).workers
+            await until(lambda: worker.registered)
+            await asyncio.sleep(0.5)
+            assert 200 not in worker.registered.values()
+            assert (0, False) == (exchange.refused, exchange.registered.is_set())

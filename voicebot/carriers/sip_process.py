@@ -241,5 +241,5 @@ def _reap(popen: subprocess.Popen[bytes]) -> None:
 
 def _environment() -> dict[str, str]:
     """What a Python needs to start, and none of our secrets."""
-    kept = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
+    kept = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "SSL_CERT_FILE")
     return {k: v for k, v in os.environ.items() if k in kept or k.startswith("PYTHON")}

@@ -55,6 +55,8 @@ class Caller:
     """More of the INVITE, or of a NOTIFY."""
     heard: bytearray = field(default_factory=bytearray)
     """What came by RTP, decoded: 8 kHz int16 LE."""
+    pressed: str = ""
+    """Keys that the service sent."""
     requests: list[Request] = field(default_factory=list)
     """What the service asked of us."""
     responses: list[Response] = field(default_factory=list)
@@ -211,6 +213,8 @@ class Caller:
         decode = {0: ulaw_decode, 8: alaw_decode}
         while True:
             packet = await self._rtp_in.came.get()
+            if (packet[1] & 0x7F) == PAYLOADS["telephone-event"] and packet[1] & 0x80:  # the marker begins an event
+                self.pressed += DIGITS[packet[12]]
             if (packet[1] & 0x7F) in decode:
                 self.heard += decode[packet[1] & 0x7F](packet[12:])
                 self.news.set()

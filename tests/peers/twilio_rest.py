@@ -41,6 +41,9 @@ class TwilioRest:
         match parts:
             case ["2010-04-01", "Accounts", account, *_] if account != ACCOUNT:
                 return 404, _error(404, 20404)
+            case [_, _, _, "Calls"]:
+                self.asked.append(("new", form))
+                return 201, {"sid": "CAnew", "status": "queued"}
             case [_, _, _, "Calls", sid]:
                 self.asked.append((sid, form))
                 if sid in self.over:

@@ -166,6 +166,12 @@ class SipLine:
     def clear(self) -> None:
         self._tell(Message(Kind.CLEAR, self._number))
 
+    def press(self, digits: str) -> None:
+        """Send keys to the far end, by RFC 4733 where it takes them. `ValueError` for what is no key."""
+        if not set(digits) <= DIGITS:
+            raise ValueError(f"{digits} are not all keys")
+        self._tell(Message(Kind.KEYS, self._number, digits.encode()))
+
     def _tell(self, told: Message) -> None:
         if not self._gone:
             self._worker.send(told)

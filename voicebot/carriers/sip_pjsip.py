@@ -14,6 +14,8 @@ from voicebot.carriers.sip_setup import Setup
 from voicebot.core.sip_accounts import Account
 
 CODECS = ("PCMU/8000/1", "PCMA/8000/1")
+DEBIAN_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Python's OpenSSL has a folder of certificates and no file, as in Debian's images: PJSIP takes a file."""
 _ERROR_LEVEL = 1
 
 
@@ -38,7 +40,7 @@ def transport(endpoint: Any, kind: str, address: str, public_address: str) -> in
     kinds = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
     if kind == "tls":
         config.tlsConfig.verifyServer = True
-        config.tlsConfig.CaListFile = ssl.get_default_verify_paths().cafile or ""
+        config.tlsConfig.CaListFile = ssl.get_default_verify_paths().cafile or DEBIAN_AUTHORITIES
     return int(endpoint.transportCreate(kinds[kind], config))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from voicebot import log
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import CallInfo
-from voicebot.carriers.sip import SipLine
+from voicebot.carriers.sip import DIGITS, SipLine
 from voicebot.carriers.sip_process import Worker
 from voicebot.carriers.twilio import client
 from voicebot.commands.call import show
@@ -34,11 +34,14 @@ _ADDRESS = re.compile(r"sips?:[^\s<>\"?]+")
 def dial(
     to: Annotated[str, typer.Argument(help="sip:user@host, or a number: +15551234567.")],
     dialplan: Annotated[str, typer.Option(help="Name of the dialplan that speaks.")] = "frontdesk",
+    keys: Annotated[str, typer.Option(help="SIP: keys to press once they have answered, such as an extension.")] = "",
     caller: Annotated[str, typer.Option("--from", help="Twilio: the number of yours that calls.")] = "",
 ) -> None:
     """Call somebody and let a dialplan speak. A number goes out through the first SIP account, else through Twilio."""
     settings = Settings()
     log.configure(settings.log_format, "warning")
+    if not set(keys) <= DIGITS:
+        raise UsageError(f"{keys} are not all keys of a telephone: 0-9, *, #, A-D.")
     own = accounts(settings.sip_accounts.get_secret_value())
     if _NUMBER.fullmatch(to) and not own:
         _twilio(settings, to, caller)
@@ -46,7 +49,7 @@ def dial(
     address, account = destination(to, own)
     if lack := lacking(settings.model_copy(update={"sip_port": settings.sip_port or 1, "sip_workers": 1})):
         raise UsageError(f"SIP cannot be used here: {lack}")
-    asyncio.run(_dial(settings, address, account, dialplan))
+    asyncio.run(_dial(settings, address, account, dialplan, keys))
 
 
 def destination(to: str, own: tuple[Account, ...]) -> tuple[str, Account | None]:
@@ -58,7 +61,7 @@ def destination(to: str, own: tuple[Account, ...]) -> tuple[str, Account | None]
     raise UsageError(f"{to} is neither a number such as +15551234567 nor an address such as sip:anna@example.com.")
 
 
-async def _dial(settings: Settings, to: str, account: Account | None, name: str) -> None:
+async def _dial(settings: Settings, to: str, account: Account | None, name: str, keys: str) -> None:
     console, store = Console(), Store.at(settings.data_dir)
     runtime = Runtime(settings, store)
     changed = asyncio.Event()
@@ -72,7 +75,11 @@ async def _dial(settings: Settings, to: str, account: Account | None, name: str)
         own = (account,) if account else ()
         worker = Worker(setup(settings, 0, own, dials=not own).facts, lambda *_: None, lambda _: changed.set())
         await _ready(worker, changed)
-        await _talk(runtime, worker, plan, to, account, console)
+        line = _line(worker, to, account)
+        with console.status(f"Calling {to}…"):
+            await _answered(line, to)
+        line.press(keys)
+        await _talk(runtime, line, plan, console)
     finally:
         if worker:
             worker.close()
@@ -92,20 +99,26 @@ async def _ready(worker: Worker, changed: asyncio.Event) -> None:
         raise UsageError(f"SIP cannot be used here: {worker.fault or 'its process did not start in time'}.")
 
 
-async def _talk(
-    runtime: Runtime, worker: Worker, plan: Dialplan, to: str, account: Account | None, console: Console
-) -> None:
+def _line(worker: Worker, to: str, account: Account | None) -> SipLine:
+    """A call to `to`, from now on."""
     number = worker.dial(to, 0 if account else -1, {})
     info = CallInfo(new_call_id(), "sip", account.name if account else "voicebot", to)
     line = SipLine(info, worker, number, lambda destination: account.address(destination) if account else destination)
     worker.calls[number] = line
+    return line
+
+
+async def _answered(line: SipLine, to: str) -> None:
+    """`PeerError` with the reason when it is not."""
+    if not await line.answered(RING_S):
+        why = f"{line.ended['code']} {line.ended['reason']}" if line.ended else f"no answer in {RING_S:.0f} s"
+        await line.hangup(EndReason.BOT_HANGUP.value)
+        raise PeerError(f"{to} was not reached: {why}.")
+
+
+async def _talk(runtime: Runtime, line: SipLine, plan: Dialplan, console: Console) -> None:
     reason = EndReason.BOT_HANGUP
     try:
-        with console.status(f"Calling {to}…"):
-            answered = await line.answered(RING_S)
-        if not answered:
-            why = f"{line.ended['code']} {line.ended['reason']}" if line.ended else f"no answer in {RING_S:.0f} s"
-            raise PeerError(f"{to} was not reached: {why}.")
         reason = await runtime.run_call(line, plan, lambda record: show(record, console))
     finally:
         await line.hangup(reason.value)

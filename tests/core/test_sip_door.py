@@ -260,6 +260,16 @@ def test_an_ended_call_is_forgotten_after_a_while() -> None:
     assert 481 == world.code(other("BYE", "w1"))
 
 
+def test_an_invite_that_tries_again_after_its_call_was_refused_is_decided_afresh() -> None:
+    world = World()
+    world.outside(INVITE)
+    world.door.ended("c1@10.0.0.5", 1.0)
+    world.outside(INVITE)  # the same again is only a repetition
+    world.outside(INVITE.replace("7 INVITE", "8 INVITE"))
+    assert 2 == len(world.asked)
+    assert world.door.calls["c1@10.0.0.5"].until_s is None
+
+
 def test_when_a_worker_dies_its_callers_are_told() -> None:
     world = World()
     admitted(world)

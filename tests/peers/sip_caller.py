@@ -55,6 +55,8 @@ class Caller:
     """More of the INVITE, or of a NOTIFY."""
     heard: bytearray = field(default_factory=bytearray)
     """What came by RTP, decoded: 8 kHz int16 LE."""
+    rings_s: float = 0.0
+    """With early media, before we answer a call of the service's."""
     pressed: str = ""
     """Keys that the service sent."""
     requests: list[Request] = field(default_factory=list)
@@ -188,12 +190,23 @@ class Caller:
                     if message.method == "INVITE" and not self._remote:
                         self._called(message)
                     code = self.answers.get(message.method, 200)
+                    if message.method == "INVITE" and self.rings_s:
+                        asyncio.ensure_future(self._ring(message, answer, body))  # noqa: RUF006
+                        return
                     kind = (("Content-Type", "application/sdp"),) if body else ()
                     back = sip.vias(message.headers)[0].reply_to
                     self._sip.sendto(Response(code, "Said", (*answer.headers, *kind), body).encode(), back)
             case _:
                 self.strange.append(data)
         self.news.set()
+
+    async def _ring(self, invite: Request, answer: Response, body: bytes) -> None:
+        """Early media, and the answer later."""
+        headers = (*answer.headers, ("Content-Type", "application/sdp"))
+        back = sip.vias(invite.headers)[0].reply_to
+        self._sip.sendto(Response(183, "Session Progress", headers, body).encode(), back)
+        await asyncio.sleep(self.rings_s)
+        self._sip.sendto(Response(200, "OK", headers, body).encode(), back)
 
     def _called(self, invite: Request) -> None:
         """The service calls us: what is needed to talk in that call."""

@@ -122,6 +122,6 @@ async def test_ten_thousand_attempts_of_a_scanner_change_nothing_for_a_live_call
         await phone.hears(heard / 16000 + 0.5)
         assert (pid, before) == (worker.pid, len(service.runtime.opened))
         assert {404, 405, 200} >= {response.code for response in scanner.responses}
-        assert 1000 > len(scanner.responses)  # the rest had silence
+        assert 2500 > len(scanner.responses)  # the rest had silence
         await asyncio.sleep(1.0)
         assert 200 == await phone.ask("BYE")

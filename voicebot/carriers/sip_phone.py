@@ -42,12 +42,19 @@ class _Call(pj.Call):  # type: ignore[misc]
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
             self.phone.outbox.put(message(Kind.RINGING, self.number))
+        if info.state == pj.PJSIP_INV_STATE_CONFIRMED and info.role == pj.PJSIP_ROLE_UAC:
+            self._look_at_media(info)
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self.phone.ended(self, info.lastStatusCode, info.lastReason)
 
     @contained
     def onCallMediaState(self, prm: Any) -> None:
         info = self.getInfo()
+        # What comes before the answer of a call we placed is somebody's ringing tone: the bot does not talk to that.
+        if info.state == pj.PJSIP_INV_STATE_CONFIRMED or info.role == pj.PJSIP_ROLE_UAS:
+            self._look_at_media(info)
+
+    def _look_at_media(self, info: Any) -> None:
         for index, media in enumerate(info.media):
             if media.type == pj.PJMEDIA_TYPE_AUDIO:
                 self._media(index, media.status == pj.PJSUA_CALL_MEDIA_ACTIVE)

@@ -208,13 +208,12 @@ class Worker:
         match told.kind:
             case Kind.READY:
                 self.port, self.capacity, self.fault = told.facts["port"], told.facts["capacity"], ""
-                self._failures = 0
                 self._changed(self)
             case Kind.FAULT:
                 self.fault = told.payload.decode("utf-8", "replace")
                 self._changed(self)
             case Kind.ALIVE:
-                pass
+                self._failures = 0
             case Kind.REGISTERED:
                 self.registered[told.facts["account"]] = told.facts["code"]
                 _log.info("sip_registered", **told.facts)

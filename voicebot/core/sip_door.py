@@ -73,8 +73,8 @@ class Rules:
     """Who may come in, and how often."""
 
     allowed: tuple[Network, ...]
-    burst: float = 200
-    per_second: float = 100
+    burst: float = 400
+    per_second: float = 200
     strangers_burst: float = 20
     strangers_per_second: float = 1.0
 
@@ -138,7 +138,7 @@ class Door:
             return self._answer(request, 400)
         if hops == "0" and request.method != "OPTIONS":
             return self._answer(request, 483)
-        if call:
+        if call and not (call.until_s is not None and _afresh(request, call)):
             return self._to_worker(request, call)
         if request.method == "CANCEL" or sip.tag(sip.value(request.headers, "To")):
             return self._answer(request, 481)
@@ -315,6 +315,12 @@ def _next_hop(request: Request, source: Address) -> Address:
     host = found.address.host
     literal = host.replace(".", "").isdigit() or ":" in host
     return source if not literal or (private(host) and not private(source.host)) else found.address
+
+
+def _afresh(request: Request, call: Call) -> bool:
+    """An INVITE that tries again under the Call-ID of a call that is over, as phones do with another offer."""
+    numbers = [sip.value(each.headers, "CSeq") for each in (request, call.invite)]
+    return request.method == "INVITE" and not sip.tag(sip.value(request.headers, "To")) and numbers[0] != numbers[1]
 
 
 def _method(response: Response) -> str:

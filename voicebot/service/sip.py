@@ -104,7 +104,7 @@ class Sip:
             self.fault = f"UDP port {settings.sip_port} of {settings.sip_host} cannot be had: {reason}."
             self._close()
             return
-        known_as = Address(settings.sip_public_address or outside.host, outside.port)
+        known_as = Address(settings.sip_public_address or _reachable(outside.host), outside.port)
         rules = Rules(networks(settings.sip_allow))
         known = accounts(settings.sip_accounts.get_secret_value())
         exchanges = (*rules.allowed, *[each for account in known for each in await _addresses(account)])
@@ -214,7 +214,7 @@ class Sip:
         if isinstance(expected, Refusal):
             worker.send(message(Kind.ANSWER, told.call, code=expected.code))
             return
-        line = SipLine(expected.info, worker, told.call, partial(address_of, source=expected.source))
+        line = SipLine(expected.info, worker, told.call, partial(address_of, exchange=expected.exchange))
         worker.calls[told.call], self._up[call_id] = line, (worker, told.call)
         self.admission.group.create_task(self._carry(line, worker, told.call, expected.plan, call_id))
 
@@ -267,11 +267,11 @@ def lacking(settings: Settings) -> str:
     return ""
 
 
-def address_of(destination: str, source: Address) -> str:
+def address_of(destination: str, exchange: str) -> str:
     """A SIP address for what a dialplan names: a number is one at the exchange that the call came from."""
     if destination.startswith(("sip:", "sips:")):
         return destination
-    return f"sip:{destination}@{source.host}:{source.port}"
+    return f"sip:{destination}@{exchange}"
 
 
 def setup(settings: Settings, number: int, own: tuple[Account, ...] = (), dials: bool = False) -> Setup:
@@ -301,6 +301,18 @@ async def _addresses(account: Account) -> list[Network]:
             continue
         found += networks(" ".join({str(info[4][0]) for info in infos}))
     return found
+
+
+def _reachable(host: str) -> str:
+    """What a socket that is bound to all addresses is best known as: the one that leads out of this machine."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:  # no way out
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _now_s() -> float:

@@ -24,6 +24,7 @@ CALLS_A_SECOND = 20
 the process when they are gone, and a call takes two."""
 REJECTIONS = 50
 """Refused calls that may wait to be listed; over it they are counted only."""
+Headers = tuple[tuple[str, str], ...]
 MAX_HEADERS, MAX_HEADER = 20, 256
 """`X-` headers of a call that are kept, and letters of each."""
 
@@ -35,7 +36,8 @@ class Expected:
     worker: Worker
     plan: Dialplan
     info: CallInfo
-    source: Address
+    exchange: str
+    """Host (and port) at which a number that the dialplan names is an address."""
     until_s: float
 
 
@@ -78,10 +80,18 @@ class Admission:
         if refusal is None and plan is not None and worker is not None:
             kept = [(n, v[:MAX_HEADER]) for n, v in headers if n.lower().startswith("x-")][:MAX_HEADERS]
             info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64], dict(kept))
-            return Expected(worker, plan, info, source, now_s + EXPECTED_S)
+            return Expected(worker, plan, info, self._exchange(headers, source), now_s + EXPECTED_S)
         assert refusal is not None
         self._list(caller, called, call_id, plan.name if plan else "", refusal.why)
         return refusal
+
+    def _exchange(self, headers: Headers, source: Address) -> str:
+        """Where the call comes from, as its From says it: an exchange knows its own name. Callers who hide theirs
+        have none there; then it is the address."""
+        found = sip.uri(sip.value(headers, "From").partition(";tag=")[0])
+        if found is None or found.host.endswith(".invalid"):
+            return f"{source.host}:{source.port}"
+        return f"{found.host}:{found.port}" if found.port else found.host
 
     def _refuse(self, request: Request, caller: str, plan: Dialplan | None) -> Refusal | None:
         why = self.desk.runtime.not_ready()

@@ -4,8 +4,11 @@ What pjsua2's Python binding forces on this file:
 
 * Objects of it must not be destroyed by the garbage collector, on whatever thread that runs: a `Call` hangs up when
   it goes (pjproject #3856, #2416), a port waits for the conference bridge's lock, which PJSIP's clock may hold while
-  it waits for the GIL. So the collector is off in a worker (`sip_worker`), audio ports are made once and lent to one
-  call after the other, and a `Call` that has ended goes on the main thread, outside of any callback (`turn`).
+  it waits for the GIL. So the collector is off in a worker (`sip_worker`), and audio ports are made once and lent to
+  one call after the other.
+* A `Call` knows its call by its place in a table alone, and the place is free once the call has ended: an object that
+  goes later hangs up whoever has the place then. So the last reference goes in the callback that tells of the end
+  (`Phone.ended`), which pjsua2 allows; nothing may keep one.
 * An exception that leaves a callback goes into C++ and ends the process: every callback is `contained`.
 """
 
@@ -125,8 +128,8 @@ class Phone:
     _endpoint: Any = None
     _accounts: list[_Account] = field(default_factory=list)
     _calls: dict[int, _Call] = field(default_factory=dict)
-    _ended: list[_Call] = field(default_factory=list)
-    """They go with the next `turn`."""
+    _stale: list[_Call] = field(default_factory=list)
+    """Objects that must never go: somebody else may have their place."""
     _ports: list[Port] = field(default_factory=list)
     _free: list[Port] = field(default_factory=list)
     _last: int = 0
@@ -170,9 +173,8 @@ class Phone:
         return call in self._calls
 
     def turn(self, wait_ms: int) -> None:
-        """Handle what has come over SIP, waiting for it this long at most; then let go of what has ended."""
+        """Handle what has come over SIP, waiting for it this long at most."""
         self._endpoint.libHandleEvents(wait_ms)
-        self._ended.clear()
 
     def watch(self, seconds: float) -> None:
         """Every second or so: does media still come? `seconds` since the last time."""
@@ -245,7 +247,6 @@ class Phone:
             call.port = None
             self.outbox.put(message(Kind.FIGURES, call.number, **call.figures))
         self._calls.pop(call.number, None)
-        self._ended.append(call)
         self.outbox.put(message(Kind.ENDED, call.number, code=int(code), reason=reason, cause=call.cause))
 
     def answer(self, number: int, code: int, reason: str = "", headers: dict[str, str] | None = None) -> None:
@@ -264,7 +265,11 @@ class Phone:
         """BYE with a reason (RFC 3326); before the answer, `code`."""
         if call := self._calls.get(number):
             call.cause = call.cause or cause
-            call.hangup(_operation(code, "", {"Reason": f'Q.850;cause=16;text="{text}"'}))
+            try:
+                call.hangup(_operation(code, "", {"Reason": f'Q.850;cause=16;text="{text}"'}))
+            except pj.Error as error:  # PJSIP knows no such call any more, and did not say so
+                self._stale.append(call)
+                self.ended(call, 481, error.reason)
 
     def pass_on(self, number: int, to: str) -> None:
         if call := self._calls.get(number):

@@ -25,7 +25,7 @@ class World:
     decides: Refusal | Address = WORKER
     not_ready: str | None = None
     asked: list[tuple[str, Address]] = field(default_factory=list)
-    settled: list[tuple[str, bool]] = field(default_factory=list)
+    settled: list[tuple[str, int]] = field(default_factory=list)
     door: Door = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ def test_answers_go_back_without_our_hop() -> None:
 def test_it_is_told_when_a_worker_has_answered() -> None:
     world = World()
     admitted(world)
-    assert [("c1@10.0.0.5", True)] == world.settled
+    assert [("c1@10.0.0.5", 200)] == world.settled
 
 
 def test_an_invite_that_comes_again_is_the_same_to_the_worker_and_is_not_asked_about_again() -> None:
@@ -195,7 +195,7 @@ def test_a_worker_that_refuses_frees_the_calls_place() -> None:
     invite = passed(world.outside(INVITE))
     assert isinstance(invite, Request)
     world.door.from_inside(answered(invite, 488))
-    assert [("c1@10.0.0.5", False)] == world.settled
+    assert [("c1@10.0.0.5", 488)] == world.settled
 
 
 def test_a_stranger_has_the_same_answer_whatever_it_asks_and_soon_none() -> None:

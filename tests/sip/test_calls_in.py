@@ -83,6 +83,8 @@ async def test_a_caller_that_gives_up_before_the_answer_leaves_nothing_behind(tm
             phone._remote = answer
             phone.send(phone.request("ACK"))
             await phone.ask("BYE")
+        else:
+            await until(lambda: [("gives-up", "rejected")] == service.rows())
         [worker] = sip_of(service).workers
         await until(lambda: worker.free == worker.capacity)
 

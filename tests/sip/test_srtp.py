@@ -58,6 +58,10 @@ async def test_there_is_no_call_where_they_disagree(tmp_path: Path, ours: str, t
         assert [HungUp("caller_hangup")] == [event async for event in line.events()]
         assert line.ended["code"] in (406, 488)
         assert [] == service.runtime.opened
+        await until(lambda: service.rows())
+        assert [("rejected", f"PJSIP answered {line.ended['code']}")] == [
+            (row.end_reason, row.detail) for row in service.store.list()
+        ]
 
 
 async def test_a_plain_phone_is_refused_where_srtp_is_required(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ class _Call(pj.Call):  # type: ignore[misc]
         super().__init__(account, call_id)
         self.phone, self.number = phone, number
         self.port: Port | None = None
+        self.index = 0
+        """Of its audio among the call's media."""
         self.held = False
         self.cause = ""
         """Why we ended it; empty when the far end did."""
@@ -72,6 +74,7 @@ class _Call(pj.Call):  # type: ignore[misc]
             return
         if self.port is None:
             self.port = self.phone.borrow(self.number)
+        self.index = index
         # A re-INVITE may have given the stream another place on the bridge: connect again, which is harmless.
         stream = self.getAudioMedia(index)
         stream.startTransmit(self.port)
@@ -190,7 +193,7 @@ class Phone:
 
     def _measure(self, call: _Call) -> None:
         try:
-            stat = call.getStreamStat(0)
+            stat = call.getStreamStat(call.index)
         except pj.Error:  # no stream just now: on hold, or on its way out
             return
         rx, jitter_buffer = stat.rtcp.rxStat, stat.jbuf

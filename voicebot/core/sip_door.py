@@ -93,8 +93,8 @@ class Door:
     admit: Admit
     ready: Callable[[], str | None]
     """Why no call can be taken now; for OPTIONS."""
-    settled: Callable[[str, bool], None]
-    """Told the Call-ID of an admitted call when its worker has answered it (True) or refused it."""
+    settled: Callable[[str, int], None]
+    """Told the Call-ID of an admitted call, and the code with which its worker has answered or refused it."""
     calls: dict[str, Call] = field(default_factory=dict)
     """By Call-ID."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -217,7 +217,7 @@ class Door:
         call = self.calls.get(sip.value(response.headers, "Call-ID"))
         if call and call.answer is None and response.code >= 200 and _method(response) == "INVITE":
             call.answer = response if response.code < 300 else None
-            self.settled(sip.value(response.headers, "Call-ID"), response.code < 300)
+            self.settled(sip.value(response.headers, "Call-ID"), response.code)
         response = replace(response, headers=sip.with_vias(response.headers, others))
         return [Send(Face.OUTSIDE, response.encode(), others[0].reply_to)]
 

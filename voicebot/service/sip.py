@@ -43,6 +43,8 @@ MEDIA_LOST_S = 15.0
 """A call whose far end sends neither RTP nor RTCP for this long is over; not while it is held."""
 RTP_PORTS = 100
 """For each worker."""
+GAVE_UP = 487
+"""The answer to an INVITE that was cancelled."""
 _log = log.get("sip")
 
 
@@ -159,7 +161,7 @@ class Sip:
             now_s = loop.time()
             self.door.sweep(now_s)
             for call_id in [c for c, each in self.admission.expected.items() if each.until_s < now_s]:
-                self._forget(call_id)
+                self._forget(call_id, "no worker took it")
             for why, count in self.door.counts.items():
                 self.desk.metrics.sip_dropped.labels(why).inc(count)
             self.door.counts.clear()
@@ -191,18 +193,19 @@ class Sip:
         self.admission.expected[sip.value(request.headers, "Call-ID")] = decided
         return Address("127.0.0.1", decided.worker.port)
 
-    def _settled(self, call_id: str, answered: bool) -> None:
-        if not answered:
-            self._forget(call_id)
+    def _settled(self, call_id: str, code: int) -> None:
+        if code >= 300:
+            self._forget(call_id, "caller gave up" if code == GAVE_UP else f"PJSIP answered {code}")
         elif self.door and (leg := self._up.get(call_id)):
             worker, number = leg
             for send in self.door.farewell(call_id):
                 worker.send(message(Kind.FAREWELL, number, data=send.data.decode("latin-1"), **send.to._asdict()))
 
-    def _forget(self, call_id: str) -> None:
-        """The worker has refused it itself, or the caller gave up at once."""
+    def _forget(self, call_id: str, why: str) -> None:
+        """It was admitted, and no call came of it."""
         if self.door and self.admission:
-            self.admission.expected.pop(call_id, None)
+            if expected := self.admission.expected.pop(call_id, None):
+                self.admission.refused(expected.info, expected.plan.name, why)
             self.door.ended(call_id, _now_s())
 
     # --- calls
@@ -223,7 +226,10 @@ class Sip:
         try:
             worker.send(message(Kind.ANSWER, number, code=180))
             worker.send(message(Kind.ANSWER, number, code=200))
-            if await line.answered(ANSWER_S):
+            if not await line.answered(ANSWER_S):
+                assert self.admission
+                self.admission.refused(line.info, plan.name, "caller gave up")
+            else:
                 reason = await self.desk.carry(line, plan)
                 await line.hangup(reason.value)
                 self._note_figures(line)

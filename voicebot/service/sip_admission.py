@@ -82,7 +82,8 @@ class Admission:
             info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64], dict(kept))
             return Expected(worker, plan, info, self._exchange(headers, source), now_s + EXPECTED_S)
         assert refusal is not None
-        self._list(caller, called, call_id, plan.name if plan else "", refusal.why)
+        info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64])
+        self.refused(info, plan.name if plan else "", refusal.why)
         return refusal
 
     def _exchange(self, headers: Headers, source: Address) -> str:
@@ -111,13 +112,14 @@ class Admission:
     def room(self, worker: Worker) -> int:
         return worker.free - sum(each.worker is worker for each in self.expected.values())
 
-    def _list(self, caller: str, called: str, call_id: str, plan: str, why: str) -> None:
+    def refused(self, info: CallInfo, plan: str, why: str) -> None:
+        """Count it, and list it as well, unless too many wait for that."""
         if self._listing >= REJECTIONS:
             self.desk.metrics.refused.labels("sip", why).inc()
             return
         self._listing += 1
-        listed = self.group.create_task(self.desk.reject("sip", caller, called, call_id[:64], plan, why))
-        listed.add_done_callback(self._listed)
+        rejecting = self.desk.reject("sip", info.caller, info.called, info.carrier_call_id, plan, why)
+        self.group.create_task(rejecting).add_done_callback(self._listed)
 
     def _listed(self, _: asyncio.Task[None]) -> None:
         self._listing -= 1

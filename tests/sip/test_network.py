@@ -102,3 +102,21 @@ async def test_a_phone_whose_address_changes_in_mid_call_is_heard_on(tmp_path: P
         await until(lambda: [Digit("5")] == service.runtime.got(Digit))
         phone._rtp.close()
         assert 200 == await phone.ask("BYE")
+
+
+async def test_a_stranger_that_sends_audio_into_a_call_is_not_heard(tmp_path: Path) -> None:
+    async with (
+        sip_service(tmp_path) as service,
+        caller(service.settings.sip_port) as phone,
+        caller(service.settings.sip_port) as stranger,
+    ):
+        await phone.invite()
+        await phone.speak(bytes(320 * 20))  # the call's own audio first: silence
+        stranger._media, stranger._time = phone._media, phone._time
+        for _ in range(100):
+            phone.send_rtp(phone.rtp(b"\xff" * 160))
+            for _ in range(3):
+                stranger.send_rtp(stranger.rtp(b"\x05" * 160))
+            await asyncio.sleep(0.02)
+        assert 0 == sum(any(each.pcm) for each in service.runtime.got(Audio))
+        assert 200 == await phone.ask("BYE")

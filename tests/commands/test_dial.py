@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.commands.test_serve import DIALPLAN
-from tests.peers.sip_caller import HOST, caller
+from tests.peers.sip_caller import HOST, Caller, caller
 from tests.peers.twilio_rest import ACCOUNT, TOKEN, twilio_rest
 from tests.sip.world import needs_pjsua2
 from voicebot.cli import app
-from voicebot.commands.dial import destination
+from voicebot.commands.dial import ways
 from voicebot.core.sip_accounts import accounts
 from voicebot.errors import PeerError, UsageError
 
@@ -31,16 +31,17 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     return
 
 
-def test_a_number_goes_out_by_the_first_account_and_an_address_by_the_account_at_its_host() -> None:
-    assert ("sip:+15551234567@pbx.example.com", OWN[0]) == destination("+15551234567", OWN)
-    assert ("sip:anna@10.0.0.7", OWN[1]) == destination("sip:anna@10.0.0.7", OWN)
-    assert ("sip:anna@example.com", None) == destination("sip:anna@example.com", OWN)
+def test_a_number_goes_out_by_the_accounts_in_order_and_an_address_by_the_account_at_its_host() -> None:
+    by_second = "sip:+15551234567@10.0.0.7:5070;transport=tcp"
+    assert [("sip:+15551234567@pbx.example.com", OWN[0]), (by_second, OWN[1])] == ways("+15551234567", OWN)
+    assert [("sip:anna@10.0.0.7", OWN[1])] == ways("sip:anna@10.0.0.7", OWN)
+    assert [("sip:anna@example.com", None)] == ways("sip:anna@example.com", OWN)
 
 
 @pytest.mark.parametrize("to", ["5551212", "+", "sip:", "+1555;postd=1", "anna", "sip:a b@c", "+٣٤٥٦٧٨٩١"])
 def test_what_is_neither_is_said_so(to: str) -> None:
     with pytest.raises(UsageError):
-        destination(to, OWN)
+        ways(to, OWN)
 
 
 def test_a_number_without_a_way_out_says_what_is_missing() -> None:
@@ -70,30 +71,53 @@ def test_a_number_goes_out_through_twilio_and_the_running_service_talks(monkeypa
         assert "--from" in str(result.exception)
 
 
+async def run(folder: Path, *words: str, talk: Callable[[], Awaitable[None]], **more: str) -> tuple[int, str]:
+    """`voicebot dial` with these words, while `talk` is the far end: exit code and what it printed."""
+    (folder / "waiting.yaml").write_text(DIALPLAN)
+    given = {"VOICEBOT_DIALPLANS": "waiting.yaml", "PYTHONPATH": str(Path(__file__).parents[2]), **more}
+    command = (sys.executable, "-c", "from voicebot.cli import main; main()", "dial", *words, "--dialplan", "waiting")
+    process = await asyncio.create_subprocess_exec(
+        *command, env=os.environ | given, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(40):
+            await talk()
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+async def listens(phone: Caller) -> None:
+    """To "Say yes or no.", and hangs up."""
+    while len(phone.heard) < 16000 * 3:
+        await phone.more()
+    await phone.hang_up()
+
+
 @needs_pjsua2
-@pytest.mark.parametrize("answer", [200, 486])
-async def test_the_bot_calls_speaks_and_prints_the_conversation(tmp_path: Path, answer: int) -> None:
-    (tmp_path / "waiting.yaml").write_text(DIALPLAN)
-    given = {"VOICEBOT_DIALPLANS": "waiting.yaml", "PYTHONPATH": str(Path(__file__).parents[2])}
+async def test_the_bot_calls_presses_keys_speaks_and_prints_the_conversation(tmp_path: Path) -> None:
     async with caller(0) as phone:
-        phone.answers["INVITE"] = answer
-        address = f"sip:anna@{HOST}:{phone.sip_port}"
-        command = (sys.executable, "-c", "from voicebot.cli import main; main()", "dial", address)
-        process = await asyncio.create_subprocess_exec(
-            *command, "--dialplan", "waiting", "--keys", "42#", env=os.environ | given, cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(40):
-                if answer == 200:
-                    while len(phone.heard) < 16000 * 3:  # "Say yes or no."
-                        await phone.more()
-                    assert "42#" == phone.pressed
-                    await phone.hang_up()
-                output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-        said = output.decode()
-        assert ("Say yes or no." in said, "486" in said) == (answer == 200, answer == 486), said
-        assert (0 if answer == 200 else 2) == process.returncode
+        words = (f"sip:anna@{HOST}:{phone.sip_port}", "--keys", "42#")
+        code, said = await run(tmp_path, *words, talk=lambda: listens(phone))
+        assert (0, "42#", True) == (code, phone.pressed, "Say yes or no." in said), said
+
+
+@needs_pjsua2
+async def test_whom_it_does_not_reach_it_says_with_the_reason(tmp_path: Path) -> None:
+    async with caller(0) as phone:
+        phone.answers["INVITE"] = 486
+        code, said = await run(tmp_path, f"sip:anna@{HOST}:{phone.sip_port}", talk=lambda: asyncio.sleep(0))
+        assert (2, True) == (code, "486" in said), said
+
+
+@needs_pjsua2
+async def test_an_account_that_cannot_place_a_call_leaves_it_to_the_next(tmp_path: Path) -> None:
+    async with caller(0) as broken, caller(0) as phone:
+        broken.answers["INVITE"] = 503
+        own = " ".join(f"sip:bot:x@{HOST}:{each.sip_port};register=no" for each in (broken, phone))
+        code, said = await run(tmp_path, "+15551234567", talk=lambda: listens(phone), VOICEBOT_SIP_ACCOUNTS=own)
+        assert (0, True) == (code, "Say yes or no." in said), said
+        assert ["INVITE"] == [each.method for each in broken.requests if each.method != "ACK"]

@@ -27,6 +27,7 @@ from voicebot.service.store import Store
 
 READY_S = 10.0
 RING_S = 45.0
+REQUEST_TIMEOUT = 408
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _ADDRESS = re.compile(r"sips?:[^\s<>\"?]+")
 
@@ -37,7 +38,8 @@ def dial(
     keys: Annotated[str, typer.Option(help="SIP: keys to press once they have answered, such as an extension.")] = "",
     caller: Annotated[str, typer.Option("--from", help="Twilio: the number of yours that calls.")] = "",
 ) -> None:
-    """Call somebody and let a dialplan speak. A number goes out through the first SIP account, else through Twilio."""
+    """Call somebody and let a dialplan speak. A number goes out through the SIP accounts, the next where one cannot
+    place it; without accounts through Twilio."""
     settings = Settings()
     log.configure(settings.log_format, "warning")
     if not set(keys) <= DIGITS:
@@ -46,22 +48,26 @@ def dial(
     if _NUMBER.fullmatch(to) and not own:
         _twilio(settings, to, caller)
         return
-    address, account = destination(to, own)
+    found = ways(to, own)
     if lack := lacking(settings.model_copy(update={"sip_port": settings.sip_port or 1, "sip_workers": 1})):
         raise UsageError(f"SIP cannot be used here: {lack}")
-    asyncio.run(_dial(settings, address, account, dialplan, keys))
+    asyncio.run(_dial(settings, found, dialplan, keys))
 
 
-def destination(to: str, own: tuple[Account, ...]) -> tuple[str, Account | None]:
-    """The SIP address to call, and the account to call it with: the one at that host, for a number the first."""
+Way = tuple[str, Account | None]
+"""The SIP address to call, and the account to call it with."""
+
+
+def ways(to: str, own: tuple[Account, ...]) -> list[Way]:
+    """In the order to try them: for a number every account, for an address the account at its host, or none."""
     if _NUMBER.fullmatch(to) and own:
-        return own[0].address(to), own[0]
+        return [(account.address(to), account) for account in own]
     if _ADDRESS.fullmatch(to):
-        return to, next((each for each in own if f"@{each.host}" in to), None)
+        return [(to, next((each for each in own if f"@{each.host}" in to), None))]
     raise UsageError(f"{to} is neither a number such as +15551234567 nor an address such as sip:anna@example.com.")
 
 
-async def _dial(settings: Settings, to: str, account: Account | None, name: str, keys: str) -> None:
+async def _dial(settings: Settings, found: list[Way], name: str, keys: str) -> None:
     console, store = Console(), Store.at(settings.data_dir)
     runtime = Runtime(settings, store)
     changed = asyncio.Event()
@@ -72,12 +78,10 @@ async def _dial(settings: Settings, to: str, account: Account | None, name: str,
         plan = runtime.choose("", "", name)
         if plan is None:
             raise UsageError(f"There is no dialplan {name!r}. Use one of: {', '.join(runtime.dialplans)}.")
-        own = (account,) if account else ()
+        own = tuple(account for _, account in found if account)
         worker = Worker(setup(settings, 0, own, dials=not own).facts, lambda *_: None, lambda _: changed.set())
         await _ready(worker, changed)
-        line = _line(worker, to, account)
-        with console.status(f"Calling {to}…"):
-            await _answered(line, to)
+        line = await _reach(worker, found, own, console)
         line.press(keys)
         await _talk(runtime, line, plan, console)
     finally:
@@ -99,21 +103,29 @@ async def _ready(worker: Worker, changed: asyncio.Event) -> None:
         raise UsageError(f"SIP cannot be used here: {worker.fault or 'its process did not start in time'}.")
 
 
-def _line(worker: Worker, to: str, account: Account | None) -> SipLine:
+def _line(worker: Worker, to: str, account: Account | None, own: tuple[Account, ...]) -> SipLine:
     """A call to `to`, from now on."""
-    number = worker.dial(to, 0 if account else -1, {})
+    number = worker.dial(to, own.index(account) if account else -1, {})
     info = CallInfo(new_call_id(), "sip", account.name if account else "voicebot", to)
     line = SipLine(info, worker, number, lambda destination: account.address(destination) if account else destination)
     worker.calls[number] = line
     return line
 
 
-async def _answered(line: SipLine, to: str) -> None:
-    """`PeerError` with the reason when it is not."""
-    if not await line.answered(RING_S):
-        why = f"{line.ended['code']} {line.ended['reason']}" if line.ended else f"no answer in {RING_S:.0f} s"
+async def _reach(worker: Worker, found: list[Way], own: tuple[Account, ...], console: Console) -> SipLine:
+    """The line, once it is answered. `PeerError` with the reason when it is not: a way that is closed leads to the
+    next, a person who does not want to talk does not."""
+    for to, account in found:
+        line = _line(worker, to, account, own)
+        with console.status(f"Calling {to}…"):
+            if await line.answered(RING_S):
+                return line
         await line.hangup(EndReason.BOT_HANGUP.value)
-        raise PeerError(f"{to} was not reached: {why}.")
+        code = int(line.ended.get("code", 0))
+        if code < 500 and code != REQUEST_TIMEOUT:
+            break
+    why = f"{code} {line.ended['reason']}" if code else f"no answer in {RING_S:.0f} s"
+    raise PeerError(f"{to} was not reached: {why}.")
 
 
 async def _talk(runtime: Runtime, line: SipLine, plan: Dialplan, console: Console) -> None:

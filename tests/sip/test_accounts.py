@@ -24,7 +24,7 @@ async def test_an_extension_registers_and_is_called_by_its_exchange(tmp_path: Pa
         async with sip_service(tmp_path, sip_accounts=account, sip_allow="192.0.2.1") as service:
             await until(exchange.registered.is_set)
             assert 1 == exchange.refused  # the challenge; the second has the digest
-            [worker] = sip_of(service).workers
+            [worker] = sip_of(service).extensions
             await until(lambda: {f"101@{HOST}:{phone.sip_port}": 200} == worker.registered)
             assert exchange.contact
             phone.to = exchange.contact
@@ -36,11 +36,28 @@ async def test_an_extension_registers_and_is_called_by_its_exchange(tmp_path: Pa
             assert [EndReason.CALLER_HANGUP] == service.runtime.ended
 
 
+async def test_an_exchange_may_call_the_extension_by_a_name_of_its_own(tmp_path: Path) -> None:
+    async with registrar("101", "s3cret") as (exchange, phone):
+        account = f"sip:101:s3cret@{HOST}:{phone.sip_port}"
+        async with sip_service(tmp_path, sip_accounts=account) as service:
+            await until(exchange.registered.is_set)
+            assert exchange.contact
+            phone.to, phone.call_id = exchange.contact, "its-own-name"
+            invite = phone.request("INVITE", NUMBER, phone.sdp()).encode()
+            phone.send(invite.replace(f"To: <sip:{NUMBER}@{HOST}>".encode(), f"To: <sip:{NUMBER}@pbx.lan>".encode()))
+            answer = await phone.final("INVITE")
+            assert 200 == answer.code
+            phone._remote = answer
+            phone.send(phone.request("ACK"))
+            assert 200 == await phone.ask("BYE")
+            await until(lambda: service.runtime.ended)
+
+
 async def test_a_wrong_password_is_not_tried_for_ever_and_calls_go_on(tmp_path: Path) -> None:
     async with registrar("101", "s3cret") as (exchange, phone):
         account = f"sip:101:wrong@{HOST}:{phone.sip_port}"
         async with sip_service(tmp_path, sip_accounts=account) as service, caller(service.settings.sip_port) as other:
-            [worker] = sip_of(service).workers
+            [worker] = sip_of(service).extensions
             await until(lambda: worker.registered)
             assert 3 > exchange.refused
             assert {200} & set(worker.registered.values()) == set()
@@ -69,7 +86,7 @@ async def test_an_account_may_register_over_tls(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         account = f"sip:101:s3cret@localhost:{port};transport=tls"
         async with sip_service(tmp_path, sip_accounts=account) as service:
-            [worker] = sip_of(service).workers
+            [worker] = sip_of(service).extensions
             await until(lambda: {f"101@localhost:{port}": 200} == worker.registered)
             assert exchange.registered.is_set()
 
@@ -79,8 +96,23 @@ async def test_an_exchange_nobody_vouches_for_never_sees_the_password(tmp_path: 
     async with tls_registrar(tmp_path, "101", "s3cret") as (exchange, port, _):
         account = f"sip:101:s3cret@localhost:{port};transport=tls"
         async with sip_service(tmp_path, sip_accounts=account) as service:
-            [worker] = sip_of(service).workers
+            [worker] = sip_of(service).extensions
             await until(lambda: worker.registered)
             await asyncio.sleep(0.5)
             assert 200 not in worker.registered.values()
             assert (0, False) == (exchange.refused, exchange.registered.is_set())
+
+
+async def test_a_call_through_the_door_to_an_accounts_own_name_is_the_doors_to_its_end(tmp_path: Path) -> None:
+    async with registrar(NUMBER, "s3cret") as (_, phone):
+        account = f"sip:%2B{NUMBER[1:]}:s3cret@{HOST}:{phone.sip_port}"
+        async with sip_service(tmp_path, sip_accounts=account) as service, caller(service.settings.sip_port) as other:
+            assert 200 == await other.invite(NUMBER)
+            await other.hears(0.3)
+            assert 200 == await other.offer(body=other.sdp())
+            await other.key("9")
+            await other.is_asked("BYE")
+            await until(lambda: service.runtime.ended)
+            assert [EndReason.BOT_HANGUP] == service.runtime.ended
+            [worker] = sip_of(service).workers
+            await until(lambda: worker.free == worker.capacity)

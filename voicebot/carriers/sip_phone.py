@@ -154,13 +154,19 @@ class Phone:
         self.capacity = min(self.setup.capacity, most_calls())
         self._ports = [Port(number) for number in range(self.capacity)]
         self._free = list(self._ports)
-        self._accounts = [_Account(self, "door"), *(_Account(self, each.name) for each in self.setup.accounts)]
-        self._accounts[0].create(door_config(self.setup, inside), True)
-        for account, wanted in zip(self._accounts[1:], self.setup.accounts, strict=True):
-            account.create(account_config(self.setup, wanted, outside[wanted.transport]))
+        # PJSIP gives a call in to the account that fits its To best, whatever transport it came by, and answers by that
+        # account's. So a process is for the door or for accounts, never for both.
+        for wanted in self.setup.accounts:
+            self._account(wanted.name, account_config(self.setup, wanted, outside[wanted.transport]))
         if self.setup.dials:
-            self._accounts.append(_Account(self, "direct"))
-            self._accounts[-1].create(door_config(self.setup, outside["udp"]))
+            self._account("direct", door_config(self.setup, outside["udp"]))
+        elif not self.setup.accounts:
+            self._account("door", door_config(self.setup, inside))
+
+    def _account(self, name: str, config: Any) -> None:
+        account = _Account(self, name)
+        account.create(config, not self._accounts)
+        self._accounts.append(account)
 
     @property
     def ticks(self) -> int:
@@ -229,8 +235,8 @@ class Phone:
         )
 
     def dial(self, number: int, to: str, account: int, headers: dict[str, str]) -> None:
-        """Call out with an account, by its number, or without (-1)."""
-        call = _Call(self, self._accounts[account + 1 if account >= 0 else -1], number, pj.PJSUA_INVALID_ID)
+        """Call out with an account, by its number; -1 is the last, which is none where `Setup.dials`."""
+        call = _Call(self, self._accounts[account], number, pj.PJSUA_INVALID_ID)
         self._calls[number] = call
         try:
             call.makeCall(to, _operation(0, "", headers))

@@ -26,7 +26,7 @@ class Setup:
     srtp: str = "off"
     """For calls through the door; an account has its own (see `core.sip_accounts`)."""
     accounts: tuple[Account, ...] = ()
-    """To register, and to call out with."""
+    """To register, and to call out with. A worker that has some takes no calls from the door."""
     dials: bool = False
     """Whether it also calls out without an account."""
     log_level: int = 0

@@ -72,6 +72,9 @@ class Sip:
     fault: str = ""
     """Why it is not served, as a sentence; empty while it is."""
     workers: list[Worker] = field(default_factory=list)
+    """Behind the door."""
+    extensions: list[Worker] = field(default_factory=list)
+    """One for each account, whose calls come and go past the door."""
     door: Door | None = None
     admission: Admission | None = None
     _faces: dict[Face, asyncio.DatagramTransport] = field(default_factory=dict)
@@ -113,15 +116,19 @@ class Sip:
         self.admission = Admission(self.desk, group, known, exchanges)
         self.door = Door(known_as, inside, rules, self._admit, self.desk.runtime.not_ready, self._settled)
         for number in range(settings.sip_workers):
-            own = known[number :: settings.sip_workers]  # an account is registered once
-            self.workers.append(Worker(setup(settings, number, own).facts, self._incoming, self._worker_changed))
+            self.workers.append(self._worker(setup(settings, number)))
+        for number, account in enumerate(known, settings.sip_workers):
+            self.extensions.append(self._worker(setup(settings, number, (account,))))
         self._chores = group.create_task(self._do_chores())
+
+    def _worker(self, setup: Setup) -> Worker:
+        return Worker(setup.facts, self._incoming, self._worker_changed)
 
     async def _started(self) -> None:
         """Until every worker is ready, or says that it cannot be, or has taken too long."""
         try:
             async with asyncio.timeout(START_S):
-                while not all(worker.ready or worker.fault for worker in self.workers):
+                while not all(each.ready or each.fault for each in (*self.workers, *self.extensions)):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -134,7 +141,7 @@ class Sip:
 
     def _close(self) -> None:
         """No more SIP. Workers say goodbye to the calls that are still up, not by way of the door any more."""
-        for worker in self.workers:
+        for worker in (*self.workers, *self.extensions):
             worker.close()
         if self._chores:
             self._chores.cancel()

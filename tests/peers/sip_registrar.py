@@ -65,15 +65,21 @@ async def registrar(user: str, password: str) -> AsyncIterator[tuple[Registrar, 
         yield exchange, phone
 
 
-@asynccontextmanager
-async def tls_registrar(folder: Path, user: str, password: str) -> AsyncIterator[tuple[Registrar, int, Path]]:
-    """The same over TLS, at a port of `localhost`, and the file of who vouches for it."""
+async def certificate_for_localhost(folder: Path) -> Path:
+    """Made here and now, its own authority; `key.pem` lies beside it."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2")
     make = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject)
     await asyncio.to_thread(subprocess.run, ["openssl", *make], check=True, capture_output=True)
+    return certificate
+
+
+@asynccontextmanager
+async def tls_registrar(folder: Path, user: str, password: str) -> AsyncIterator[tuple[Registrar, int, Path]]:
+    """The same over TLS, at a port of `localhost`, and the file of who vouches for it."""
+    certificate = await certificate_for_localhost(folder)
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trust.load_cert_chain(certificate, key)
+    trust.load_cert_chain(certificate, folder / "key.pem")
     exchange = Registrar(user, password)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,4 +101,4 @@ async def tls_registrar(folder: Path, user: str, password: str) -> AsyncIterator
         server.close()
 
 
-__all__ = ["HOST", "Registrar", "registrar", "tls_registrar"]
+__all__ = ["HOST", "Registrar", "certificate_for_localhost", "registrar", "tls_registrar"]

@@ -11,10 +11,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.peers.sip_caller import HOST, Caller, caller, free_port
+from tests.peers.sip_caller import HOST, NUMBER, Caller, caller, free_port
+from tests.peers.sip_registrar import certificate_for_localhost
 from tests.service.world import Service, until
 from tests.sip.world import needs_pjsua2, sip_of, sip_service
+from voicebot.carriers.base import CallInfo, HungUp
+from voicebot.carriers.sip import SipLine
+from voicebot.carriers.sip_process import Worker
+from voicebot.carriers.sip_setup import Setup
 from voicebot.cli import app
+from voicebot.core.sip_accounts import Account
 
 CONFIG = Path(__file__).parents[2] / "deploy/kamailio/kamailio.cfg"
 KAMAILIO = shutil.which("kamailio") or "/usr/sbin/kamailio"
@@ -26,7 +32,9 @@ pytestmark = [
 
 
 @asynccontextmanager
-async def proxy(folder: Path, services: list[Service], allowed: str = f"1 {HOST} 32") -> AsyncIterator[int]:
+async def proxy(
+    folder: Path, services: list[Service], allowed: str = f"1 {HOST} 32", more: tuple[str, ...] = ()
+) -> AsyncIterator[int]:
     """Its port, once it knows that the services are there."""
     port = free_port()
     places = [f"{HOST}:{service.settings.sip_port}" for service in services]
@@ -43,6 +51,7 @@ async def proxy(folder: Path, services: list[Service], allowed: str = f"1 {HOST}
         str(folder),
         "-P",
         str(folder / "pid"),
+        *more,
     )
     process = await asyncio.create_subprocess_exec(
         KAMAILIO, "-DD", "-E", "-m", "64", "-M", "8", "-f", str(CONFIG), *given, cwd=folder,
@@ -125,3 +134,32 @@ async def test_who_is_not_on_the_list_is_refused_and_a_flood_meets_silence(tmp_p
                 phone.send(phone.request("OPTIONS"))
             await asyncio.sleep(1)
             assert len(phone.responses) < 250
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl program")
+async def test_a_phone_speaks_tls_to_the_proxy_and_the_proxy_udp_to_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = await certificate_for_localhost(tmp_path)
+    (tmp_path / "tls.cfg").write_text(
+        f"[server:default]\nmethod = TLSv1.2+\nverify_certificate = no\n"
+        f"private_key = {certificate.with_name('key.pem')}\ncertificate = {certificate}\n"
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls_port = free_port()
+    with_tls = ("-A", "WITH_TLS=1", "-A", f"LISTEN_TLS=tls:{HOST}:{tls_port}")
+    async with sip_service(tmp_path / "one") as service, proxy(tmp_path, [service], more=with_tls):
+        account = Account("101", "", "localhost", tls_port, "tls", register=False)
+        worker = Worker(Setup(accounts=(account,)).facts, lambda *_: None, lambda _: None)
+        try:
+            await until(lambda: worker.ready)
+            number = worker.dial(account.address(NUMBER), 0, {})
+            line = SipLine(CallInfo("out", "sip", "", ""), worker, number, str)
+            worker.calls[number] = line
+            assert await line.answered(5), line.ended
+            await until(lambda: service.runtime.calls)
+            [bots] = service.runtime.calls.values()
+            await bots.hangup("bot_hangup")
+            assert HungUp("caller_hangup") == [event async for event in line.events()][-1]
+        finally:
+            worker.close()

@@ -24,6 +24,8 @@ class Metrics:
         self.sip_dropped = Counter(
             "voicebot_sip_dropped", "SIP messages dropped or refused outside of a call, by reason.", ["why"], registry=r
         )
+        self.sip_free = Gauge("voicebot_sip_places_free", "SIP calls that could be taken now.", registry=r)
+        self.sip_registered = Gauge("voicebot_sip_accounts_registered", "SIP accounts that are registered.", registry=r)
         self.turns = Counter("voicebot_turns", "Caller turns, by kind.", ["kind"], registry=r)
         self.malformed = Counter("voicebot_malformed", "Malformed messages, by reason.", ["reason"], registry=r)
         self.ignored = Counter(

@@ -169,9 +169,15 @@ class Sip:
             self.door.sweep(now_s)
             for call_id in [c for c, each in self.admission.expected.items() if each.until_s < now_s]:
                 self._forget(call_id, "no worker took it")
-            for why, count in self.door.counts.items():
-                self.desk.metrics.sip_dropped.labels(why).inc(count)
-            self.door.counts.clear()
+            self._measure(self.door)
+
+    def _measure(self, door: Door) -> None:
+        metrics = self.desk.metrics
+        for why, count in door.counts.items():
+            metrics.sip_dropped.labels(why).inc(count)
+        door.counts.clear()
+        metrics.sip_free.set(sum(worker.free for worker in self.workers))
+        metrics.sip_registered.set(sum(200 in worker.registered.values() for worker in self.extensions))
 
     # --- datagrams
 

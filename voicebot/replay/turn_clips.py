@@ -63,6 +63,7 @@ NOISES = {
     Kind.ROOM: ("kitchen", "office", "machine"),
     Kind.MUSIC: ("music",),
 }
+ONSET_DB = 20
 NOISE_S = 4.0
 LONGEST_S = 7.0
 """A longer order would outlast the bot's sentence."""
@@ -74,7 +75,8 @@ class Clip:
     kind: Kind
     speech: Speech
     onset_ms: int
-    """Of the sound in it: within 30 dB of the loud parts, above -50 dBFS, for 15 ms at least."""
+    """Of the voice in it: within 20 dB of the loud parts, above -50 dBFS, for 15 ms at least. A breath or the room's
+    noise before a word is no onset; a hissed first consonant is."""
     end_ms: int
     made: bool = False
     """No recording."""
@@ -100,7 +102,7 @@ def bounds(sound: Sound) -> tuple[int, int]:
     size = RATE // 200
     windows = sound[: len(sound) // size * size].reshape(-1, size)
     rms = np.sqrt(np.mean(windows**2, axis=1))
-    loud = rms > max(10 ** (-50 / 20), np.percentile(rms, 95) * 10 ** (-30 / 20))
+    loud = rms > max(10 ** (-50 / 20), np.percentile(rms, 95) * 10 ** (-ONSET_DB / 20))
     lasting = np.flatnonzero(np.convolve(loud, np.ones(4), "valid") >= 3)
     if not len(lasting):
         return 0, len(sound)

@@ -23,7 +23,7 @@ COLUMNS = {
     "went on": "the bot's voice never stopped",
     "resumed": "it stopped, and went on with its sentence",
     "yielded": "it stopped for good: right for the first three kinds, false for all others",
-    "hold": "from the onset of the sound to `clear` at the telephone, where one came",
+    "hold": "from the onset of the voice (20 dB below its loud parts) to `clear` at the telephone, where one came",
     "silence": "from the onset to the last sound of the bot, the last time that it stopped",
     "commit": "from the onset to the decision in the call's record that the caller has the floor",
     "hole": "how long the bot was silent before it went on",

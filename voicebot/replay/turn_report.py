@@ -31,10 +31,9 @@ COLUMNS = {
 }
 """Times in ms, median / 95th percentile."""
 PEER = (
-    "Measured elsewhere, for comparison: pipecat-ai 1.14.0, Silero's voice activity, stub engines. With --peer-url, "
-    "--limit 8, --parallel 2, 2 busy cores (November 2026): onset to silence 350/492 ms; obeyed 24 of 24; "
-    "yielded to for good: television 8 of 8, own echo 6 of 8, backchannels 4 of 8, no noise; it never went on with its "
-    "sentence. On an idle machine, with clear English sentences alone: 370/382 ms."
+    "Measured earlier, for comparison: pipecat-ai 1.14.0, Silero's voice activity, stub engines, by --peer-url on two "
+    "busy cores (November 2026): 42 interruptions, onset to silence 340/520 ms, 42 obeyed; of 8 each it yielded for "
+    "good to 8 televisions, 6 own echoes, 4 backchannels, to no noise; it never went on with its sentence."
 )
 
 

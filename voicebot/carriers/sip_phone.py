@@ -45,8 +45,6 @@ class _Call(pj.Call):  # type: ignore[misc]
     @contained
     def onCallState(self, prm: Any) -> None:
         info = self.getInfo()
-        if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
-            self.phone.outbox.put(message(Kind.RINGING, self.number))
         if info.state == pj.PJSIP_INV_STATE_CONFIRMED and info.role == pj.PJSIP_ROLE_UAC:
             self._look_at_media(info)
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
@@ -167,11 +165,6 @@ class Phone:
         account = _Account(self, name)
         account.create(config, not self._accounts)
         self._accounts.append(account)
-
-    @property
-    def ticks(self) -> int:
-        """Frames that PJSIP's clock asked for: it stands still when the clock does."""
-        return sum(port.ticks for port in self._ports)
 
     @property
     def calls(self) -> int:

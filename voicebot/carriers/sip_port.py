@@ -48,7 +48,6 @@ class Port(pj.AudioMediaPort):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._silence, self._vector = pj.ByteVector(bytes(FRAME_BYTES)), pj.ByteVector(bytes(FRAME_BYTES))
         self._storage = _storage(self._vector)
-        self.ticks = 0
         self._outbox: Outbox | None = None
         self._call = 0
         self._at = 0
@@ -82,7 +81,6 @@ class Port(pj.AudioMediaPort):  # type: ignore[misc]
 
     @contained
     def onFrameRequested(self, frame: Any) -> None:
-        self.ticks += 1
         frame.type = pj.PJMEDIA_TYPE_AUDIO
         with self._lock:
             pcm = b"" if self._held or self._outbox is None else self._playout.take(FRAME_BYTES)

@@ -82,7 +82,7 @@ class Worker:
     def _spawn(self) -> None:
         self._sock, theirs = socket.socketpair()
         self._sock.setblocking(False)
-        self._outbox, self._messages = bytearray(), Messages()
+        self._outbox, self._messages, self._dropped = bytearray(), Messages(), 0
         with theirs:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "voicebot.carriers.sip_worker", str(theirs.fileno())],
@@ -214,6 +214,9 @@ class Worker:
                 self._changed(self)
             case Kind.ALIVE:
                 self._failures = 0
+                if (dropped := told.facts["dropped"]) > self._dropped:
+                    _log.warning("sip_audio_dropped", pid=self.pid, frames=dropped - self._dropped)
+                self._dropped = dropped
             case Kind.REGISTERED:
                 self.registered[told.facts["account"]] = told.facts["code"]
                 _log.info("sip_registered", **told.facts)

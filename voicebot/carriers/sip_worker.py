@@ -101,7 +101,7 @@ class Worker:
             now = time.monotonic()
             if now - said >= ALIVE_EVERY_S:
                 self._phone.watch(now - said)
-                self._outbox.put(message(Kind.ALIVE, ticks=self._phone.ticks, dropped=self._outbox.dropped))
+                self._outbox.put(message(Kind.ALIVE, dropped=self._outbox.dropped))
                 said = now
 
     def _read(self) -> bool:
@@ -144,7 +144,7 @@ class Worker:
                 phone.dial(call, **told.facts)
             case Kind.SETUP | Kind.READY | Kind.ALIVE | Kind.FAULT | Kind.INCOMING | Kind.MEDIA | Kind.HELD:
                 pass
-            case Kind.HEARD | Kind.DIGIT | Kind.PASSED | Kind.FIGURES | Kind.ENDED | Kind.RINGING | Kind.REGISTERED:
+            case Kind.HEARD | Kind.DIGIT | Kind.PASSED | Kind.FIGURES | Kind.ENDED | Kind.REGISTERED:
                 pass
             case _:
                 assert_never(told.kind)

@@ -30,7 +30,7 @@ class Kind(IntEnum):
     READY = 1
     """Worker: JSON {port, capacity, version}."""
     ALIVE = 2
-    """Worker, once a second: JSON {ticks, dropped}."""
+    """Worker, once a second: JSON {dropped}: frames of audio that we did not read in time."""
     FAULT = 3
     """Worker: why it cannot work, as text; it ends."""
 
@@ -53,8 +53,6 @@ class Kind(IntEnum):
     """Worker: JSON of what the network did to the call."""
     ENDED = 17
     """Worker: JSON {code, reason, cause}; nothing follows for this call, and its place is free."""
-    RINGING = 18
-    """Worker: the far end of a call we placed rings."""
 
     ANSWER = 20
     """Service: JSON {code, reason, headers}."""

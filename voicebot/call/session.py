@@ -113,6 +113,10 @@ class Session:
             self._recorder.close()
         return self.reason
 
+    def note(self, kind: str, **fields: Any) -> None:
+        """A line of the timeline, by somebody who works for this call."""
+        self._note(kind, **fields)
+
     def open_record(self, **fields: Any) -> None:
         """The first line of the timeline: what this call was made of."""
         self._note("call_started", at_ms=0, **fields)
@@ -305,13 +309,18 @@ class Session:
             case ev.CloseEar():
                 self._ear.close()
             case ev.SayFixed(sentence):
-                self._replies.say_fixed(sentence, self.dialplan.sentences.named(sentence))
+                self._say_fixed(sentence)
             case ev.CommitHeard(turn, complete):
                 self._replies.commit(turn, complete)
             case ev.EndCall(reason):
                 self._end(reason)
             case _:
                 assert_never(action)
+
+    def _say_fixed(self, sentence: str) -> None:
+        if sentence == "trouble" and self.dialplan.operator:
+            sentence = "putting_through"
+        self._replies.say_fixed(sentence, self.dialplan.sentences.named(sentence))
 
     def _start_reply(self, start: ev.StartReply) -> None:
         self._keys = 0
@@ -347,4 +356,6 @@ class Session:
     async def _leave(self, reason: EndReason) -> None:
         ending = self._replies.ending
         destination = ending.transfer_to if ending and reason is EndReason.TRANSFER else ""
+        if reason is EndReason.ENGINE_FAILED:
+            destination = self.dialplan.operator
         self.reason = await leave(self.line, self.dialplan, reason, destination, self._note)

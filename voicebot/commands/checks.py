@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from voicebot.call.stack import lack
 from voicebot.commands import settings as listing
 from voicebot.config import Settings
 from voicebot.core import dialplan
@@ -86,21 +87,11 @@ def engines(settings: Settings) -> Iterator[Finding]:
     of the others a dialplan needs one a stage, and says so itself."""
     for stage, topic in _STAGES.items():
         for name in registry.names(stage):
-            lack = _lack(settings, stage, name)
-            yield Finding(topic, name, Verdict.OK if lack is None else Verdict.NOTE, lack or "can run here")
+            missing = lack(settings, stage, name)
+            yield Finding(topic, name, Verdict.OK if missing is None else Verdict.NOTE, missing or "can run here")
     if settings.vad not in registry.names("vad"):
         names = ", ".join(registry.names("vad"))
         yield Finding(_STAGES["vad"], settings.vad, Verdict.FAULT, f"VOICEBOT_VAD names no engine; use one of: {names}")
-
-
-def _lack(settings: Settings, stage: str, name: str) -> str | None:
-    """What an engine needs to run here, or None."""
-    if (stage, name) == ("llm", "openai") and (settings.openai_api_key.get_secret_value() or settings.openai_base_url):
-        return None  # the settings may come from .env, which the engine itself does not read
-    try:
-        return registry.check(stage, name)
-    except ImportError as error:
-        return f"cannot be imported: {error}"
 
 
 def dialplans(settings: Settings) -> Iterator[Finding]:
@@ -133,7 +124,7 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
 def _engine_for(settings: Settings, plan: Dialplan, stage: Stage) -> str | None:
     names: tuple[str, ...] = getattr(plan.engines, stage)
     known = registry.names(stage)
-    return next((name for name in names if name in known and _lack(settings, stage, name) is None), None)
+    return next((name for name in names if name in known and lack(settings, stage, name) is None), None)
 
 
 def carriers(settings: Settings) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def _texts(plan: Dialplan) -> Iterator[str]:
         s.still_here,
         s.welcome_back,
         s.sorry,
-        s.trouble,
+        s.putting_through if plan.operator else s.trouble,
         *s.still_there,
         s.goodbye,
         s.busy,

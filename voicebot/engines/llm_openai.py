@@ -32,6 +32,7 @@ from voicebot.core.dialogue import (
     Heard,
     LlmEvent,
     Opening,
+    Past,
     Pressed,
     Returned,
     Silent,
@@ -55,6 +56,7 @@ UNCLEAR = 0.4
 """Confidence below which the model is told that the words are doubtful."""
 MOST_RESULT = 8000
 """Characters of a tool's result that go into the history."""
+GO_ON = "[Your answer broke off here. Go on with the very next word, and repeat nothing.]"
 MOST_DIALPLANS = 100
 """Remembered; a service that reloads for months must not grow."""
 _OPTIONS = frozenset(
@@ -141,6 +143,9 @@ class OpenAiSession:
         self._corrected = False
         """Whether this turn has already sent a bad tool call back."""
         self._draft: Draft | None = None
+        self._begun = ""
+        """Of the coming answer, what another agent has said already."""
+        self._go_on = False
 
     @property
     def expectation(self) -> Expectation:
@@ -150,6 +155,20 @@ class OpenAiSession:
     def committed(self, text: str, complete: bool) -> None:
         """Only what the caller heard stays in the history."""
         self._conversation.committed(text, complete)
+
+    def take_over(self, past: Sequence[Past], begun: str) -> None:
+        """The history as if we had led the call."""
+        for each in past:
+            if isinstance(each.turn, ToolDone):
+                self._conversation.result(each.turn.call_id, _result(each.turn))
+            else:
+                self._conversation.heard(_in_words(each.turn))
+            if each.said:
+                self._conversation.said(each.said)
+            if each.call:
+                self._conversation.called([each.call])
+                self._called_before += 1
+        self._begun = begun
 
     async def prepare(self, turn: CallerTurn) -> None:
         """Ask the model already, as if these words were the caller's turn."""
@@ -168,6 +187,9 @@ class OpenAiSession:
             self._calls.clear()
             self._corrected = False
             self._conversation.heard(_in_words(turn))
+        self._go_on, begun, self._begun = bool(self._begun), self._begun, ""
+        if begun:
+            self._conversation.said(begun)
         match turn:
             case Opening():
                 answer = self._greeting()
@@ -287,6 +309,8 @@ class OpenAiSession:
 
     def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
         shown = [_message(message) for message in conversation.messages()]
+        if self._go_on and shown[-1]["role"] == "assistant":
+            shown.append({"role": "user", "content": GO_ON})
         return [{"role": "system", "content": self._instructions}, *shown]
 
 

@@ -26,7 +26,9 @@ def placed(text: str, *pieces: bytes, characters_s: float = 15.0) -> list[tuple[
 
 
 def test_words_of_the_same_length_share_the_voice_evenly() -> None:
-    assert [("aaa", 0), ("bbb", 250), ("ccc", 500), ("ddd", 750)] == placed("aaa bbb ccc ddd", voice(1000), characters_s=16)
+    assert [("aaa", 0), ("bbb", 250), ("ccc", 500), ("ddd", 750)] == placed(
+        "aaa bbb ccc ddd", voice(1000), characters_s=16
+    )
 
 
 def test_a_pause_belongs_to_no_word() -> None:

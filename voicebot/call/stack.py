@@ -1,8 +1,8 @@
 """The engines that a dialplan's calls use: chosen, started, shared by all calls, each behind its breaker.
 
-A dialplan lists engines in order, `llm: [openai, scripted]`. A name may carry a label, `openai:backup`, for a second one
-of the same kind with options of its own. Options are looked up under `<stage>_<name>` and then under `<name>`; where the
-same name stands in several stages, the short one is the agent's.
+A dialplan lists engines in order, `llm: [openai, scripted]`. A name may carry a label, `openai:backup`, for a second
+one of the same kind with options of its own. Options are looked up under `<stage>_<name>` and then under `<name>`;
+where the same name stands in several stages, the short one is the agent's.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ class Engines(Model):
     responder: Literal["cascade", "native"] = "cascade"
     asr: Says = ("pocketsphinx",)
     llm: Says = ("openai", "scripted")
-    """In order; one that cannot run here (no key) is passed over, one that fails is replaced by the next. `openai:backup`
-    is another `openai`, with options of its own."""
+    """In order; one that cannot run here (no key) is passed over, one that fails is replaced by the next.
+    `openai:backup` is another `openai`, with options of its own."""
     tts: Says = ("espeak",)
     voice: str = ""
     """Of the first of `tts`; the others have theirs among their options."""

@@ -174,8 +174,8 @@ class LlmSession(Agent, Protocol):
     """An agent as an engine makes it."""
 
     def take_over(self, past: Sequence[Past], begun: str) -> None:
-        """Called first, if at all: another agent led the call so far, and failed in the turn that comes next. `begun` of
-        the answer has been said already; the next `reply` goes on from there."""
+        """Called first, if at all: another agent led the call so far, and failed in the turn that comes next. `begun`
+        of the answer has been said already; the next `reply` goes on from there."""
         ...
 
 

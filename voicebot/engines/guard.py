@@ -1,8 +1,9 @@
 """The guard around every engine: chains of engines in the dialplan's order, deadlines, and what becomes known of it.
 
 An engine that fails, stalls, breaks off or says nothing is replaced by the next of its chain, in the middle of a turn
-(see `guard_asr`, `guard_llm`, `guard_tts`); one that fails again and again is passed over until its breaker lets it try.
-Members of a chain are shared by all calls; the guards, which know what their call has heard and said, are a call's own.
+(see `guard_asr`, `guard_llm`, `guard_tts`); one that fails again and again is passed over until its breaker lets it
+try. Members of a chain are shared by all calls; the guards, which know what their call has heard and said, are a
+call's own.
 """
 
 from __future__ import annotations
@@ -155,9 +156,7 @@ class Relay(Generic[E]):
 T = TypeVar("T")
 
 
-async def in_time(
-    source: AsyncIterator[T], patience: Patience, useful: Callable[[T], bool]
-) -> AsyncGenerator[T, None]:
+async def in_time(source: AsyncIterator[T], patience: Patience, useful: Callable[[T], bool]) -> AsyncGenerator[T, None]:
     """`source`, with a deadline on each useful piece. `PeerError` when one is missed; the source is left to its owner
     to close."""
     loop = asyncio.get_running_loop()

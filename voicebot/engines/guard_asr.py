@@ -1,9 +1,9 @@
 """The guard around the ears of one call.
 
-The last five seconds of every utterance are kept. A recogniser that breaks off is opened again, or the next of the chain
-takes its place, and hears them. One that only takes long (no final words soon after the end, or no word at all where it
-usually has some) is not given up: another one is asked as well, and whoever has the words first is believed. `words`
-never raises: at worst the final is empty.
+The last five seconds of every utterance are kept. A recogniser that breaks off is opened again, or the next of the
+chain takes its place, and hears them. One that only takes long (no final words soon after the end, or no word at all
+where it usually has some) is not given up: another one is asked as well, and whoever has the words first is believed.
+`words` never raises: at worst the final is empty.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The guard around the agent of one call.
 
 It keeps what was said and heard, so that any agent of the chain can lead the next turn: one that has not followed the
-call so far takes over from that record. An agent that fails before it has said anything is replaced without a trace; one
-that breaks off in the middle of its answer is replaced by one that goes on from there. The next turn begins with the
-first agent again, unless its breaker is open: an agent that hiccuped once is still the better one.
+call so far takes over from that record. An agent that fails before it has said anything is replaced without a trace;
+one that breaks off in the middle of its answer is replaced by one that goes on from there. The next turn begins with
+the first agent again, unless its breaker is open: an agent that hiccuped once is still the better one.
 """
 
 from __future__ import annotations

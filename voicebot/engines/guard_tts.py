@@ -1,8 +1,8 @@
 """The guard around the voice of one call.
 
 A clause that one engine has not begun, the next one says; one that broke off in the middle is said from the word that
-was cut, so that nothing is lost and no word counts twice. What comes out is 8 kHz with the words in their places, by the
-engine or by `audio.pace`. An engine known to be slower than speech gets a head start for every clause.
+was cut, so that nothing is lost and no word counts twice. What comes out is 8 kHz with the words in their places, by
+the engine or by `audio.pace`. An engine known to be slower than speech gets a head start for every clause.
 """
 
 from __future__ import annotations
@@ -79,13 +79,15 @@ class GuardedTts:
         clock = _Clock(member, take.text)
         held: list[Speech] = []
         try:
-            async with aclosing(_generator(member.engine.speak(_one(take.text)))) as source:
-                async with aclosing(in_time(source, patience, lambda speech: bool(speech.pcm))) as chunks:
-                    async for chunk in chunks:
-                        clock.came(chunk)
-                        held.append(take.push(chunk))
-                        while held and clock.ahead():
-                            yield held.pop(0)
+            async with (
+                aclosing(_generator(member.engine.speak(_one(take.text)))) as source,
+                aclosing(in_time(source, patience, lambda speech: bool(speech.pcm))) as chunks,
+            ):
+                async for chunk in chunks:
+                    clock.came(chunk)
+                    held.append(take.push(chunk))
+                    while held and clock.ahead():
+                        yield held.pop(0)
             if not take.samples:
                 raise PeerError("It gave no audio.", retryable=True)
         except Exception:

@@ -15,8 +15,6 @@ Options (`engines.options.openai` of a dialplan; the service fills in the first 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -46,9 +44,10 @@ from voicebot.core.prompting import open_expectation, opening, system_prompt
 from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
+from voicebot.engines.openai_client import access, known, lack
 from voicebot.engines.openai_draft import Draft
 from voicebot.engines.openai_stream import ChatStream, Deadlines, Delta, Finished, RawCall
-from voicebot.errors import PeerError, UsageError
+from voicebot.errors import PeerError
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 ENDINGS = ("transfer", "hang_up")
@@ -67,28 +66,14 @@ _log = log.get("llm_openai")
 
 def check() -> str | None:
     """None when it can run here, else what it needs."""
-    if importlib.util.find_spec("openai") is None:
-        return "Install the openai package."
-    names = ("VOICEBOT_OPENAI_API_KEY", "OPENAI_API_KEY", "VOICEBOT_OPENAI_BASE_URL", "OPENAI_BASE_URL")
-    if not any(os.environ.get(name) for name in names):
-        return "Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server that speaks its protocol."
-    return None
+    return lack()
 
 
 def create(config: EngineConfig) -> OpenAiLlm:
     """`UsageError` for an unknown option, or when neither key nor base URL is set."""
-    options = dict(config.options)
-    if unknown := sorted(set(options) - _OPTIONS):
-        raise UsageError(f"openai has no option {unknown[0]!r}. Use one of: {', '.join(sorted(_OPTIONS))}.")
-    key = str(options.get("api_key") or _from_environment("OPENAI_API_KEY"))
-    base_url = str(options.get("base_url") or _from_environment("OPENAI_BASE_URL"))
-    if not key and not base_url:
-        raise UsageError("The openai engine has no key. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server.")
-    return OpenAiLlm(key, base_url, options)
-
-
-def _from_environment(name: str) -> str:
-    return os.environ.get(f"VOICEBOT_{name}") or os.environ.get(name) or ""
+    known(config.options, _OPTIONS, "openai")
+    key, base_url = access(config.options, "openai engine")
+    return OpenAiLlm(key, base_url, config.options)
 
 
 class OpenAiLlm:

@@ -78,8 +78,8 @@ class ScriptedSession:
 
     def take_over(self, past: Sequence[Past], begun: str) -> None:
         """Go through what the caller said as if we had been asked: what was told is known, and need not be told again.
-        Where our way would have led to something that the other agent did not do (a tool, the end of the call), we begin
-        at the start: it is better to ask again than to do it twice."""
+        Where our way would have led to something that the other agent did not do (a tool, the end of the call), we
+        begin at the start: it is better to ask again than to do it twice."""
         self._begun = bool(begun.strip())
         results = {p.call.call_id: q.turn for p, q in pairwise(past) if p.call and isinstance(q.turn, ToolDone)}
         done = {p.call.name: results.get(p.call.call_id) for p in past if p.call}

@@ -211,7 +211,7 @@ class GuardedUtterance:
         first = self._ears[0]
         if not words.final:
             ear.text = words.text
-            if words.text:
+            if words.text and not self._finished:
                 self._guard.streams.add(ear.member.name)
             if ear is first or not first.text:
                 self._partial = words

@@ -3,76 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from tests.peers.engines import Ears
 from tests.virtual_time import run
-from voicebot.core.expect import NOTHING, Expectation
+from voicebot.core.expect import NOTHING
 from voicebot.core.words import Words
 from voicebot.engines.guard import Chain, Member, Watch
 from voicebot.engines.guard_asr import GuardedAsr
 from voicebot.errors import PeerError
 
 FRAME = b"\x01\x00" * 160
-
-
-@dataclass
-class Ears:
-    """Each utterance follows the next script: ("partial", text), seconds, an exception, or the final's text after the
-    end. Without a script it says `says`."""
-
-    says: str = "hello"
-    scripts: list[list[Any]] = field(default_factory=list)
-    rate: int = 8000
-    opened: list[Utterance] = field(default_factory=list)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def prepare(self, _: Any) -> None: ...
-
-    def open(self, _: Expectation) -> Utterance:
-        script = self.scripts.pop(0) if self.scripts else []
-        if script and isinstance(script[0], Exception) and script.pop(0):
-            raise PeerError("connection refused")
-        self.opened.append(Utterance(script, self.says))
-        return self.opened[-1]
-
-
-class Utterance:
-    def __init__(self, script: list[Any], says: str) -> None:
-        self.script, self.says = script, says
-        self.heard = 0
-        self.cancelled = False
-        self._over = asyncio.Event()
-
-    def push(self, pcm: bytes) -> None:
-        self.heard += len(pcm) // 2
-
-    def finish(self) -> None:
-        self._over.set()
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        self._over.set()
-
-    async def words(self) -> AsyncIterator[Words]:
-        for step in self.script:
-            match step:
-                case ("partial", text):
-                    yield Words(text, final=False)
-                case float():
-                    await asyncio.sleep(step)
-                case ("broken", why):
-                    raise PeerError(why, retryable=True)
-                case "end":
-                    return
-        await self._over.wait()
-        await asyncio.sleep(0.1)
-        if not self.cancelled:
-            yield Words(self.says, final=True)
 
 
 @dataclass

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from tests.peers.engines import Model
 from tests.virtual_time import run
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Past, Text, ToolCall, ToolDone
+from voicebot.core.dialogue import CallerTurn, Heard, Opening, Past, Text, ToolCall, ToolDone
 from voicebot.core.dialplan import parse
-from voicebot.core.expect import NOTHING
 from voicebot.core.words import Words
 from voicebot.engines import llm_scripted
 from voicebot.engines.base import AgentContext, EngineConfig
@@ -45,50 +43,6 @@ nodes:
 
 def heard(text: str) -> Heard:
     return Heard(Words(text, final=True))
-
-
-@dataclass
-class Model:
-    """Each reply follows the next script: texts, tool calls, seconds, exceptions. Without one it says `ok`."""
-
-    scripts: list[Sequence[Any]] = field(default_factory=list)
-    sessions: list[Session] = field(default_factory=list)
-
-    def open(self, _: AgentContext) -> Session:
-        self.sessions.append(Session(self))
-        return self.sessions[-1]
-
-
-class Session:
-    expectation = NOTHING
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self.turns: list[CallerTurn] = []
-        self.past: list[Past] | None = None
-        self.begun = ""
-        self.heard: list[tuple[str, bool]] = []
-        self.prepared: list[CallerTurn] = []
-
-    async def reply(self, turn: CallerTurn) -> AsyncGenerator[LlmEvent, None]:
-        self.turns.append(turn)
-        for step in self._model.scripts.pop(0) if self._model.scripts else [Text("ok")]:
-            match step:
-                case float():
-                    await asyncio.sleep(step)
-                case Exception():
-                    raise step
-                case _:
-                    yield step
-
-    async def prepare(self, turn: CallerTurn) -> None:
-        self.prepared.append(turn)
-
-    def committed(self, text: str, complete: bool) -> None:
-        self.heard.append((text, complete))
-
-    def take_over(self, past: Sequence[Past], begun: str) -> None:
-        self.past, self.begun = list(past), begun
 
 
 class Call:

@@ -3,66 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
 
+from tests.peers.engines import WORD_MS, Voice, tone
 from tests.virtual_time import run
 from voicebot.engines.base import Speech, SpokenWord
 from voicebot.engines.guard import Chain, Member, Watch
 from voicebot.engines.guard_tts import GuardedTts
 from voicebot.errors import PeerError
-
-WORD_MS = 300
-
-
-def tone(ms: int, rate: int = 8000, hz: int = 300) -> bytes:
-    t = np.arange(rate * ms // 1000) / rate
-    return (8000 * np.sin(2 * np.pi * hz * t)).astype("<i2").tobytes()
-
-
-@dataclass
-class Voice:
-    """Says every word in `WORD_MS`, but first what `script` says for each call: seconds to wait before a word,
-    an exception, or words to say before that."""
-
-    scripts: list[Sequence[Any]] = field(default_factory=list)
-    rate: int = 8000
-    timed: bool = True
-    odd: bool = False
-    pause_s: float = 0.0
-    voice_id: str = "voice"
-    asked: list[str] = field(default_factory=list)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
-        async for clause in clauses:
-            self.asked.append(clause)
-            words = clause.split()
-            for step in self.scripts.pop(0) if self.scripts else ():
-                match step:
-                    case float():
-                        await asyncio.sleep(step)
-                    case int():
-                        for _ in range(step):
-                            yield self._word(words.pop(0))
-                    case Exception():
-                        raise step
-                    case "end":
-                        return
-            for word in words:
-                await asyncio.sleep(self.pause_s)
-                yield self._word(word)
-
-    def _word(self, word: str) -> Speech:
-        pcm = tone(WORD_MS, self.rate)
-        return Speech(pcm, self.rate, (SpokenWord(word + " ", 0),) if self.timed else ())
 
 
 @dataclass

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from voicebot.call.prompts import PromptCache
 from voicebot.call.tools import Toolbox
+from voicebot.core.events import Timing
 from voicebot.engines.base import Agent, Ears, Eot, Mouth, Vad
 
 
@@ -21,3 +22,5 @@ class Parts:
     toolbox: Toolbox
     eot: Eot | None = None
     """A model that knows the end of a turn, where the operator has one."""
+    final_ms: int = Timing().final_ms
+    """How long the recogniser's final words are waited for."""

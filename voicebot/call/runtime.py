@@ -189,7 +189,7 @@ class Runtime:
         guarding = Watch()
         ears, voice = GuardedAsr(stack.asr, guarding), GuardedTts(stack.tts, guarding, stack.voice_id)
         agent = GuardedLlm(stack.llm, context, guarding)
-        parts = Parts(self._vad, ears, voice, agent, self._prompts, toolbox, self._eot)
+        parts = Parts(self._vad, ears, voice, agent, self._prompts, toolbox, self._eot, ears.final_ms)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
         session.open_record(

@@ -64,7 +64,8 @@ class Session:
         self.reason: EndReason | None = None
         self.turns = 0
         self.malformed: Counter[str] = Counter()
-        self.machine = TurnMachine(Timing(silence_ms=dialplan.limits.silence_s * 1000, eager=dialplan.turns.eager))
+        silence_ms, eager = dialplan.limits.silence_s * 1000, dialplan.turns.eager
+        self.machine = TurnMachine(Timing(silence_ms=silence_ms, eager=eager, final_ms=parts.final_ms))
         self._recorder = Recorder(folder, record, watch)
         self._manners = manners.of(dialplan.language)
         self._interruptions: Interruptions

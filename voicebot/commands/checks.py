@@ -37,6 +37,7 @@ _PACKAGES = (
     ("pjsua2-python", "pjsua2"),
 )
 Stage = Literal["asr", "llm", "tts"]
+STAGES: tuple[Stage, ...] = ("asr", "llm", "tts")
 
 
 class Verdict(StrEnum):
@@ -104,14 +105,15 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
         except (DialplanError, OSError, UnicodeDecodeError) as error:
             yield Finding("dialplans", file.name, Verdict.NOTE, str(error))
             continue
-        missing = [stage for stage in ("asr", "llm", "tts") if not _engine_for(settings, plan, stage)]
-        if missing:
+        chains = {stage: _chain(settings, plan, stage) for stage in STAGES}
+        if missing := [stage for stage, (able, _) in chains.items() if not able]:
             yield Finding(
                 "dialplans", file.name, Verdict.NOTE, f"no engine of its can run here for: {', '.join(missing)}"
             )
             continue
         usable.add(plan.name)
-        yield Finding("dialplans", file.name, Verdict.OK, f"{plan.name}: {plan.description}")
+        detail = f"{plan.name}: {plan.description} ({'; '.join(_in_words(*each) for each in chains.items())})"
+        yield Finding("dialplans", file.name, Verdict.OK, detail)
     if not usable:
         yield Finding("dialplans", str(path), Verdict.FAULT, "no dialplan here can be used; set VOICEBOT_DIALPLANS")
     elif settings.default_dialplan and settings.default_dialplan not in usable:
@@ -121,10 +123,18 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
         yield Finding("dialplans", settings.default_dialplan, Verdict.NOTE, detail)
 
 
-def _engine_for(settings: Settings, plan: Dialplan, stage: Stage) -> str | None:
+def _chain(settings: Settings, plan: Dialplan, stage: Stage) -> tuple[list[str], list[str]]:
+    """(the dialplan's engines that can run here, those that cannot), in its order."""
     names: tuple[str, ...] = getattr(plan.engines, stage)
     known = registry.names(stage)
-    return next((name for name in names if name in known and lack(settings, stage, name) is None), None)
+    able = [n for n in names if n.partition(":")[0] in known and lack(settings, stage, n) is None]
+    return able, [n for n in names if n not in able]
+
+
+def _in_words(stage: str, chain: tuple[list[str], list[str]]) -> str:
+    """As `llm openai, then scripted`, or `llm scripted, without openai`."""
+    able, unable = chain
+    return f"{stage} {', then '.join(able)}" + (f", without {', '.join(unable)}" if unable else "")
 
 
 def carriers(settings: Settings) -> Iterator[Finding]:

@@ -26,6 +26,8 @@ KEPT_S = 5
 USUAL = Patience(first_s=0.9, gap_s=3.0, whole_s=3.0)
 """Final words are due `first_s` after the end, some words `gap_s` after the beginning (of an engine that gives them
 while the caller speaks), and nobody waits longer than `whole_s` after the end."""
+SECOND_S = 0.6
+"""What a second engine is given, after the first one's time."""
 DOUBTFUL = 0.5
 """Confidence of a partial that has to do as the final."""
 EMPTY = Words("", final=True, confidence=0.0)
@@ -44,6 +46,11 @@ class GuardedAsr:
         self._own: dict[str, Any] = {}
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def final_ms(self) -> int:
+        """How long after the end of an utterance its words may come: the first engine's time, and another's."""
+        return round((patience_of(self.chain.likely().engine, USUAL).first_s + SECOND_S) * 1000)
 
     async def __aenter__(self) -> GuardedAsr:
         await self._group.__aenter__()

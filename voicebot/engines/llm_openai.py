@@ -15,6 +15,7 @@ Options (`engines.options.openai` of a dialplan; the service fills in the first 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -55,6 +56,9 @@ UNCLEAR = 0.4
 """Confidence below which the model is told that the words are doubtful."""
 MOST_RESULT = 8000
 """Characters of a tool's result that go into the history."""
+MOST_SAID = 1200
+"""Characters of one answer, a minute and a half of speech: nobody listens longer, and the sentence is its last."""
+SENTENCE_END = re.compile(r"[.!?…][\"')]*\s*$")
 GO_ON = "[Your answer broke off here. Go on with the very next word, and repeat nothing.]"
 MOST_DIALPLANS = 100
 """Remembered; a service that reloads for months must not grow."""
@@ -224,7 +228,7 @@ class OpenAiSession:
         yield self._calls.popleft()
 
     async def _generated(self) -> AsyncGenerator[LlmEvent, None]:
-        apart = ""
+        apart, length = "", 0
         while True:
             calls: tuple[RawCall, ...] = ()
             async with aclosing(self._asked()) as deltas:
@@ -240,7 +244,10 @@ class OpenAiSession:
                     if said:
                         self._conversation.said(said)
                         yield Text(apart + said)
-                        apart = ""
+                        apart, length = "", length + len(said)
+                        if length > MOST_SAID and SENTENCE_END.search(said):
+                            _log.warning("answer_cut", characters=length)
+                            return
             if not calls:
                 return
             faults = self._called(calls)

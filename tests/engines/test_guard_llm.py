@@ -115,12 +115,12 @@ def test_before_anything_was_said_the_next_agent_answers_with_the_history() -> N
         assert [("first", "429", "second")] == [(r["name"], r["fault"], r["then"]) for r in call.records]
 
 
-def test_an_agent_that_says_nothing_is_replaced_within_three_seconds() -> None:
+def test_an_agent_that_says_nothing_is_replaced_in_time() -> None:
     @in_call(Model([[60.0]]), Model())
     async def _(call: Call) -> None:
         began = asyncio.get_running_loop().time()
         assert "ok" == await call.says(Opening())
-        assert 3.0 == asyncio.get_running_loop().time() - began
+        assert 2.5 == asyncio.get_running_loop().time() - began
 
 
 def test_in_the_middle_of_an_answer_the_next_agent_is_told_what_was_said_of_it() -> None:

@@ -186,4 +186,4 @@ def test_a_voice_slower_than_speech_gets_a_head_start() -> None:
             found.append(round(first_s or -1, 1))
         return found
 
-    assert [0.4, 0.8] == run(starts(guard(slow)))
+    assert [0.4, 1.2] == run(starts(guard(slow)))

@@ -122,7 +122,7 @@ class GuardedUtterance:
         self._partial: Words | None = None
         self._final: Words | None = None
         self._news = asyncio.Event()
-        self._finished = self._cancelled = False
+        self._finished = self._cancelled = self._late = False
         self._timers: list[asyncio.TimerHandle] = []
         self._open_next()
         if self._ears and self._ears[0].member.name in guard.streams:
@@ -151,6 +151,8 @@ class GuardedUtterance:
         self._after(self._patience.whole_s, self._give_up)
 
     def cancel(self) -> None:
+        if self._late and self._ears and not self._final:  # the call has stopped waiting
+            self._guard.watch.failed("asr", self._ears[0].member, PeerError("It gave no final words."), "")
         self._cancelled = True
         self._end(EMPTY)
 
@@ -242,6 +244,7 @@ class GuardedUtterance:
 
     def _second_ear(self) -> None:
         """Words are due: ask somebody else, too."""
+        self._late = self._finished
         if len(self._ears) == 1 and (self._finished or not self._ears[0].text):
             self._open_next()
 

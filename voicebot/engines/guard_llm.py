@@ -21,8 +21,8 @@ from voicebot.core.expect import Expectation
 from voicebot.engines.base import AgentContext, Llm, LlmSession
 from voicebot.engines.guard import Chain, Member, Patience, Relay, Watch, in_time, patience_of
 
-USUAL = Patience(first_s=3.0, gap_s=6.0, whole_s=inf)
-"""Beyond what an agent allows its own server. A reply may take as long as the caller listens."""
+USUAL = Patience(first_s=2.5, gap_s=3.0, whole_s=inf)
+"""A reply may take as long as the caller listens."""
 MOST_PAST = 200
 """Turns remembered; older ones are forgotten."""
 _log = log.get("guard_llm")

@@ -28,7 +28,7 @@ SLOW = 1.15
 """Seconds of speech in a second below which a voice may fall behind."""
 LEAD_S = 0.4
 MOST_LEAD_S = 1.5
-"""The head start of a slow voice: what the clause will fall behind, within these."""
+"""The head start of a slow voice: a little, and what the clause will fall behind, up to this."""
 ENOUGH = 0.75
 """Of the time that a word takes, so much must have been heard for it to be said."""
 SILENCE = Speech(bytes(2 * RATE // 10), RATE)
@@ -166,8 +166,8 @@ class _Clock:
         self._member, self._loop = member, asyncio.get_running_loop()
         self._began_s = self._last_s = 0.0
         self._given_s = self._first_s = 0.0
-        behind = (1 - member.speed) * len(text) / USUAL_PACE if 0 < member.speed < SLOW else 0.0
-        self._lead_s = min(MOST_LEAD_S, max(LEAD_S, behind)) if 0 < member.speed < SLOW else 0.0
+        behind_s = max(0.0, 1 - member.speed) * len(text) / USUAL_PACE
+        self._lead_s = min(MOST_LEAD_S, LEAD_S + behind_s) if 0 < member.speed < SLOW else 0.0
 
     def came(self, speech: Speech) -> None:
         self._last_s = self._loop.time()

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, assert_never
 
 import orjson
@@ -45,6 +46,7 @@ from voicebot.core.prompting import open_expectation, opening, system_prompt
 from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
+from voicebot.engines.guard import Patience
 from voicebot.engines.openai_client import access, known, lack
 from voicebot.engines.openai_draft import Draft
 from voicebot.engines.openai_stream import ChatStream, Deadlines, Delta, Finished, RawCall
@@ -85,6 +87,8 @@ class OpenAiLlm:
 
     def __init__(self, key: str, base_url: str, options: Mapping[str, Any]) -> None:
         deadlines = Deadlines(float(options.get("first_chunk_s", 2.5)), float(options.get("gap_s", 3.0)))
+        # The stream keeps these; a long tool call is no event before it is whole, and one retry may come before all.
+        self.patience = Patience(deadlines.first_s + 0.5, deadlines.gap_s + 5.0, inf)
         request: dict[str, Any] = {"model": str(options.get("model") or DEFAULT_MODEL)}
         if "temperature" in options:
             request["temperature"] = options["temperature"]

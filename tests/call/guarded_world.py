@@ -62,7 +62,7 @@ class GuardedWorld:
         voice = GuardedTts(Chain("tts", *map(Member, names, self.tts)), watch)
         context = AgentContext(plan, "", "", "2026-11-23T09:30:00+00:00")
         self.agent = GuardedLlm(Chain("llm", *map(Member, names, self.llm)), context, watch)
-        parts = Parts(ToneVad(), ears, voice, self.agent, self._prompts(plan), self.toolbox, ears.final_ms)
+        parts = Parts(ToneVad(), ears, voice, self.agent, self._prompts(plan), self.toolbox, final_ms=ears.final_ms)
         self.line = WavLine(CallInfo("test-call", "wavline", "", ""), utterances, self.pace)
         session = Session(self.line, plan, parts, self.folder, True, self.records.append)
         watch.tell = partial(session.note, "engine")

@@ -20,6 +20,8 @@ from voicebot.engines.base import EngineConfig
 from voicebot.engines.registry import load
 from voicebot.replay import bench as benching
 from voicebot.replay.bench_sip import sip_cost
+from voicebot.replay.overlap import EARLY_MS, first_audio
+from voicebot.replay.stand_in import FIRST_AUDIO_S, FIRST_TOKEN_S, TOKENS_S
 from voicebot.service.sip import lacking
 
 ORDERS = ("a large latte please", "with soy milk", "a small americano", "with sugar", "a medium mocha", "help")
@@ -61,6 +63,14 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
             f"\nA second of a SIP call: {sip.worker_ms + sip.service_ms:.1f} ms of CPU, {sip.worker_ms:.1f} of them in "
             f"PJSIP's process ({sip.calls} calls at once, both sides speaking)."
         )
+    with console.status("Answering…"):
+        first = await first_audio(turns)
+    console.print(
+        f"\nEnd of turn to first audio, with a model's first token after {FIRST_TOKEN_S * 1000:.0f} ms, then {TOKENS_S} "
+        f"a second, and a voice's first audio after {FIRST_AUDIO_S * 1000:.0f} ms (p50 of {first.turns}): one after the "
+        f"other {first.one_after_the_other_ms} ms, overlapped {first.overlapped_ms} ms, the model asked {EARLY_MS} ms "
+        f"before the pause was over {first.asked_early_ms} ms."
+    )
     runtime = Runtime(Settings(record=True))
     with console.status("Talking… (in real time)"):
         await runtime.start()
@@ -76,5 +86,6 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
     return {
         "media_path": [asdict(c) for c in costs],
         "conversation": asdict(answers),
+        "first_audio": asdict(first),
         "sip": asdict(sip) if sip else None,
     }

@@ -92,6 +92,10 @@ class AudioServer:
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
         return self
 
+    def then(self, *replies: Reply) -> None:
+        """What comes next, in place of the script."""
+        self._replies = iter(replies)
+
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for connection in self._connections:

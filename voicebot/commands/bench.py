@@ -66,10 +66,11 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
     with console.status("Answering…"):
         first = await first_audio(turns)
     console.print(
-        f"\nEnd of turn to first audio, with a model's first token after {FIRST_TOKEN_S * 1000:.0f} ms, then {TOKENS_S} "
-        f"a second, and a voice's first audio after {FIRST_AUDIO_S * 1000:.0f} ms (p50 of {first.turns}): one after the "
-        f"other {first.one_after_the_other_ms} ms, overlapped {first.overlapped_ms} ms, the model asked {EARLY_MS} ms "
-        f"before the pause was over {first.asked_early_ms} ms."
+        f"\nEnd of turn to first audio, p50 of {first.turns}, with a model's first token after "
+        f"{FIRST_TOKEN_S * 1000:.0f} ms and then {TOKENS_S} a second, and a voice's first audio after "
+        f"{FIRST_AUDIO_S * 1000:.0f} ms: one after the other {first.one_after_the_other_ms} ms, overlapped "
+        f"{first.overlapped_ms} ms, and the model asked {EARLY_MS} ms before the pause was over "
+        f"{first.asked_early_ms} ms."
     )
     runtime = Runtime(Settings(record=True))
     with console.status("Talking… (in real time)"):

@@ -106,20 +106,9 @@ async def one(case: Case, folder: Path, utterance: bytes) -> list[Record]:
             await stack.enter_async_context(AudioServer()),
             await stack.enter_async_context(RealtimeServer(case.takes)),
         )
-        (folder / "plans").mkdir(parents=True)
-        (folder / "plans" / "clinic.yaml").write_text(PLAN)
-        runtime = Runtime(
-            Settings(
-                data_dir=folder / "data",
-                dialplans=folder / "plans",
-                vad="webrtc",
-                default_dialplan="clinic",
-                openai_api_key="sk-test",
-                openai_base_url=servers.chat.url,
-                openai_tts_base_url=servers.audio.url,
-                openai_asr_base_url=servers.realtime.url,
-            )  # fmt: skip
-        )
+        settings = Settings(data_dir=folder / "data", dialplans=folder / "clinic.yaml", vad="webrtc")
+        urls = {"openai_tts_base_url": servers.audio.url, "openai_asr_base_url": servers.realtime.url}
+        runtime = Runtime(settings.model_copy(update={"openai_base_url": servers.chat.url, **urls}))
         await runtime.start()
         stack.push_async_callback(runtime.close)
         servers.audio.then(*case.then)

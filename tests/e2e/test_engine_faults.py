@@ -13,7 +13,7 @@ import pytest
 
 from tests.peers.openai_audio import AudioServer, Reply, speaks
 from tests.peers.openai_audio import tone as speech
-from tests.peers.openai_chat import Answer, ChatServer, Drop, Stall, refuses, says
+from tests.peers.openai_chat import Answer, ChatServer, Drop, Stall, calls, refuses, says
 from tests.peers.openai_realtime import RealtimeServer, Take
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import CallInfo
@@ -31,13 +31,13 @@ engines:
   llm: [openai, scripted]
   tts: [openai, espeak]
   options: {asr_openai: {transport: realtime}}
-limits: {silence_s: 2, reprompts: 0}
+limits: {silence_s: 2}
 start: hello
 nodes:
   hello:
     say: Hill Clinic. How can I help?
     intents:
-      hours: {examples: [when do you open], do: [{say: We open at nine in the morning.}]}
+      hours: {examples: [when do you open], do: [{hang_up: We open at nine in the morning.}]}
       leave: {examples: [goodbye], do: [{hang_up: Goodbye.}]}
 """
 BOUND_MS = 4000
@@ -53,7 +53,7 @@ class Servers:
 
 @dataclass
 class Case:
-    answers: tuple[Answer, ...] = (says("We open at nine."), says("Goodbye."))
+    answers: tuple[Answer, ...] = (calls(("hang_up", "{}"), text="We open at nine."),)
     takes: tuple[Take, ...] = (Take("when do you open"),)
     then: tuple[Reply, ...] = ()
     """What the voice's server does once the call is up."""

@@ -138,15 +138,17 @@ class Runtime:
                 _log.warning("ears_not_prepared", engine=member.name, error=str(error))
 
     async def _prepare_voice(self, chain: Chain[Tts], sentences: Sequence[str]) -> str:
-        """Have the fixed sentences spoken, by the first voice that can. Its id."""
+        """Have the fixed sentences spoken, by the first voice that can. Its id. What a first try has spoken is kept for
+        the second: a server may have been too busy for so many at once."""
         for member in chain.members:
-            try:
-                await self._prompts.prepare(member.engine, sentences)
-                return member.engine.voice_id
-            except Exception as error:
-                if member is chain.members[-1]:
-                    raise
-                _log.warning("voice_not_prepared", engine=member.name, error=str(error))
+            for again in (False, True):
+                try:
+                    await self._prompts.prepare(member.engine, sentences)
+                    return member.engine.voice_id
+                except Exception as error:
+                    if again and member is chain.members[-1]:
+                        raise
+                    _log.warning("voice_not_prepared", engine=member.name, error=str(error))
         raise AssertionError("a chain has members")
 
     def engine_names(self) -> dict[str, set[str]]:

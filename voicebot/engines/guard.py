@@ -118,27 +118,32 @@ class Relay(Generic[E]):
         self._chain, self._watch = chain, watch
         self._rest = chain.admitted()
         self._failure: tuple[Member[E], Exception] | None = None
+        """Not told yet."""
+        self._error: Exception | None = None
         self._again = False
 
     def next(self) -> Member[E] | None:
         """Whom to ask now; None when all have failed."""
         member = next(self._rest, None)
-        if self._failure is None:
-            return member
-        failed, error = self._failure
-        if member is None and not self._again and isinstance(error, PeerError) and error.retryable:
-            self._again, member = True, failed
-        self._watch.failed(self._chain.stage, failed, error, member.name if member else "")
+        if member is None and self._failure and not self._again:
+            failed, error = self._failure
+            if isinstance(error, PeerError) and error.retryable:
+                self._again, member = True, failed
+        self._tell(member)
         return member
 
     def enough(self) -> None:
         """The last one failed, and nothing is left to do for another."""
-        if self._failure:
-            self._watch.failed(self._chain.stage, *self._failure, "")
+        self._tell(None)
 
     def failed(self, member: Member[E], error: Exception) -> None:
         """It did not do it; the next `next` tells who takes over."""
-        self._failure = (member, error)
+        self._failure, self._error = (member, error), error
+
+    def _tell(self, then: Member[E] | None) -> None:
+        failure, self._failure = self._failure, None
+        if failure:
+            self._watch.failed(self._chain.stage, *failure, then.name if then else "")
 
     def done(self, member: Member[E]) -> None:
         """It did it."""
@@ -147,10 +152,9 @@ class Relay(Generic[E]):
     @property
     def error(self) -> PeerError:
         """Why the work was not done."""
-        error = self._failure[1] if self._failure else None
-        if isinstance(error, PeerError):
-            return error
-        return PeerError(f"No {self._chain.stage} engine could do it ({type(error).__name__}).")
+        if isinstance(self._error, PeerError):
+            return self._error
+        return PeerError(f"No {self._chain.stage} engine could do it ({type(self._error).__name__}).")
 
 
 T = TypeVar("T")

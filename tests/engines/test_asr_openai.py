@@ -121,6 +121,18 @@ class TestRealtime:
             await line.close()
         assert 1 == server.connections
 
+    async def test_no_connection_is_left_open(self) -> None:
+        async with realtime(Take("one"), Take("two"), Take("three", drop_after_ms=100)) as (asr, server):
+            await listen(asr, voice(500))
+            line = asr.for_call()
+            await listen(line, voice(500))
+            assert 1 == server.up
+            await line.close()
+            with pytest.raises(PeerError):
+                await listen(line, voice(500))
+            await asyncio.sleep(0.05)
+            assert 0 == server.up
+
     async def test_other_hints_are_told_before_the_audio(self) -> None:
         async with realtime(Take("one"), Take("two"), model="gpt-4o-transcribe", prompt="A clinic.") as (asr, server):
             line = asr.for_call()

@@ -67,6 +67,11 @@ class RealtimeServer:
         self._server.close(close_connections=True)
         await self._server.wait_closed()
 
+    @property
+    def up(self) -> int:
+        """Connections that are open now."""
+        return len(self._open)
+
     async def hang_up(self, code: int = 1001, reason: str = "") -> None:
         """Close every connection."""
         for socket in list(self._open):

@@ -97,7 +97,9 @@ class OpenAiAsr:
 
     def open(self, expectation: Expectation) -> AsrSession:
         """One utterance, on a connection of its own."""
-        return self.for_call().open(expectation)
+        if self._transport == "realtime":
+            return Line(self._client, self.session, one_utterance=True).open(expectation)
+        return _NoLine(self).open(expectation)
 
     def hints(self, expectation: Expectation) -> dict[str, Any]:
         """What the model is told to expect, in the way in which it takes it."""

@@ -64,17 +64,19 @@ class Wire:
 class Line:
     """One call's connection: an `AsrForCall`. `session` makes the server's settings from what may be said."""
 
-    def __init__(self, client: Any, session: Callable[[Expectation], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, client: Any, session: Callable[[Expectation], Mapping[str, Any]], one_utterance: bool = False
+    ) -> None:
         self._client, self.session = client, session
         self._wire: Wire | None = None
-        self._closed = False
+        self._closed = one_utterance
         self.leaving = 0
         """Utterances that are about to give the wire back."""
         self._given = asyncio.Event()
 
     async def warm(self) -> None:
         """Connect. `PeerError` when that does not work."""
-        self.give(await self._connected(NOTHING))
+        await self.give(await self._connected(NOTHING))
 
     async def close(self) -> None:
         """Hang up."""
@@ -102,11 +104,14 @@ class Line:
             wire = None
         return wire or await self._connected(expectation)
 
-    def give(self, wire: Wire) -> None:
-        """It can be used again."""
-        if self._wire is None and not self._closed:
+    async def give(self, wire: Wire) -> None:
+        """It could be used again."""
+        spare = self._closed or self._wire is not None
+        if not spare:
             self._wire = wire
         self._given.set()
+        if spare:
+            await wire.close()
 
     async def _connected(self, expectation: Expectation) -> Wire:
         session = self.session(expectation)
@@ -184,7 +189,7 @@ class Utterance:
                     self._sent, self._item = 0, ""
             assert wire is not None
             wire.used = True
-            self._line.give(wire)
+            await self._line.give(wire)
             wire = None
         finally:
             if self._cancelled and self._line.leaving:

@@ -88,7 +88,7 @@ class TestRealtime:
         assert [ulaw_encode(voice(1234))] == server.audio
 
     async def test_deltas_are_partials_and_the_transcript_is_the_final(self) -> None:
-        async with realtime(Take("a large latte", logprob=-0.5)) as (asr, _):
+        async with realtime(Take("a large latte", logprob=-0.5), model="gpt-4o-transcribe") as (asr, _):
             heard = await listen(asr, voice(900))
         assert ["a", "a large", "a large latte", "a large latte"] == [w.text for w in heard]
         assert [False, False, False, True] == [w.final for w in heard]
@@ -180,6 +180,14 @@ class TestRealtime:
             assert "two" == (await listen(line, voice(700)))[-1].text
             await line.close()
         assert (2, 5600) == (server.connections, len(server.audio[1]))
+
+    async def test_so_is_a_warm_one_that_was_closed_while_the_bot_greeted(self) -> None:
+        async with realtime(Take("one")) as (asr, server):
+            line = asr.for_call()
+            await line.warm()
+            await server.hang_up(1011)
+            assert "one" == (await listen(line, voice(500)))[-1].text
+            await line.close()
 
     async def test_a_connection_that_breaks_in_the_middle_is_told(self) -> None:
         async with realtime(Take("one", drop_after_ms=300)) as (asr, _):

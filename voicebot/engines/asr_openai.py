@@ -117,10 +117,13 @@ class OpenAiAsr:
             "format": {"type": "audio/pcmu"},
             "transcription": transcription,
             "turn_detection": None,
-            "noise_reduction": {"type": self._noise} if self._noise else None,
         }
-        include = ["item.input_audio_transcription.logprobs"] if self.model.startswith("gpt-") else []
-        return {"type": "transcription", "audio": {"input": audio}, **({"include": include} if include else {})}
+        if self._noise:
+            audio["noise_reduction"] = {"type": self._noise}
+        session: dict[str, Any] = {"type": "transcription", "audio": {"input": audio}}
+        if self.model.startswith("gpt-4o"):  # of the others nobody says that they give them
+            session["include"] = ["item.input_audio_transcription.logprobs"]
+        return session
 
     async def transcribed(self, pcm: bytes, expectation: Expectation) -> AsyncGenerator[str, None]:
         """The transcript of an utterance, growing; the last one is whole."""

@@ -46,7 +46,8 @@ class Wire:
     def __init__(self, connection: Any, session: Mapping[str, Any]) -> None:
         self.connection, self.session = connection, session
         self.opened_s = asyncio.get_running_loop().time()
-        self.used = False
+        self.idle = False
+        """Whether it was there before its utterance: it may have been closed meanwhile."""
         self.unwanted = 0
         """Commits of before whose item is not known yet."""
         self.dead: set[str] = set()
@@ -102,7 +103,10 @@ class Line:
         if wire and asyncio.get_running_loop().time() - wire.opened_s > OLD_S:
             await wire.close()
             wire = None
-        return wire or await self._connected(expectation)
+        if wire is None:
+            return await self._connected(expectation)
+        wire.idle = True
+        return wire
 
     async def give(self, wire: Wire) -> None:
         """It could be used again."""
@@ -182,13 +186,12 @@ class Utterance:
                         yield words
                     break
                 except PeerError:
-                    if again or not wire.used or self._text or self._cancelled:
+                    if again or not wire.idle or self._text or self._cancelled:
                         raise
                     _log.info("connection_was_stale")  # closed in the silence before: no fault of this utterance
                     await wire.close()
                     self._sent, self._item = 0, ""
             assert wire is not None
-            wire.used = True
             await self._line.give(wire)
             wire = None
         finally:

@@ -105,6 +105,15 @@ def test_when_no_agent_ever_answers_the_caller_is_put_through(world: GuardedWorl
     assert world.longest_silence_ms() < DEAD_AIR_MS
 
 
+def test_an_agent_that_hangs_while_nobody_speaks_is_bridged_before_the_line_seems_dead(world: GuardedWorld) -> None:
+    world.llm = (agent(GREETING, ANSWER, [HANG]),)
+
+    run(world.call(tone(1000)))
+
+    assert world.longest_silence_ms() < DEAD_AIR_MS
+    assert ["one_moment", "sorry"] == [r.fields["sentence"] for r in world.of("fixed")]
+
+
 def test_an_endless_reply_can_be_interrupted_at_any_time(world: GuardedWorld) -> None:
     endless = [Text("This is a sentence of many. ")] * 300
     world.llm, world.pace = (Model([endless, ANSWER, GOODBYE]),), "recorded"

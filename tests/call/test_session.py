@@ -11,6 +11,7 @@ import pytest
 
 from tests.call.world import ToneTts, Toolbox, World, silence, tone
 from tests.virtual_time import run
+from voicebot.carriers.wavline import WavLine
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Silent, Text, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan, parse
 from voicebot.core.events import Timing
@@ -271,4 +272,19 @@ class TestLastResort:
 
         assert ["sorry", "sorry", "putting_through"] == [r.fields["sentence"] for r in world.of("fixed")]
         assert [("desk", True)] == [(r.fields["to"], r.fields["ok"]) for r in world.of("transfer")]
+        assert EndReason.ENGINE_FAILED is session.reason
+
+    def test_a_caller_who_cannot_be_put_through_hears_so(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def refuses(*_: object) -> None:
+            raise PeerError("busy")
+
+        monkeypatch.setattr(WavLine, "transfer", refuses)
+        world.dialplan = parse(PLAN + "transfers: {desk: {to: '+15550100'}}\noperator: desk\n", "test.yaml")
+        world.tts = ToneTts(fails=True)
+
+        session = run(world.call())
+
+        assert ["putting_through", "trouble"] == [r.fields["sentence"] for r in world.of("fixed")][-2:]
+        ended = world.records[-1]
+        assert ended.ms - world.of("fixed")[-1].ms >= 250 * len(world.dialplan.sentences.trouble.split())
         assert EndReason.ENGINE_FAILED is session.reason

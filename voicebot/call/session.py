@@ -43,6 +43,7 @@ BEAT_S = 0.04
 FLUSH_BEATS = 6
 MEDIA_LOST_S = 15.0
 """No caller audio for this long: the stream is dead, whatever the socket says."""
+LAST_WORDS_S = 8.0
 CLOSE_S = 5.0
 """The line has this long to end after a hang-up."""
 _log = log.get("call")
@@ -359,4 +360,14 @@ class Session:
         destination = ending.transfer_to if ending and reason is EndReason.TRANSFER else ""
         if reason is EndReason.ENGINE_FAILED:
             destination = self.dialplan.operator
-        self.reason = await leave(self.line, self.dialplan, reason, destination, self._note)
+        self.reason = await leave(self.line, self.dialplan, reason, destination, self._note, self._apologise)
+
+    async def _apologise(self) -> None:
+        """The caller was to be put through, and nobody took it: the last thing heard must not be a promise."""
+        self._scope.reschedule(self._loop.time() + LAST_WORDS_S + CLOSE_S)
+        self._replies.say_fixed("trouble", self.dialplan.sentences.trouble)
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._playback.heard_out()
+        except TimeoutError:
+            pass

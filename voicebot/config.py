@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr = Field(
         SecretStr(""),
         validation_alias=AliasChoices("VOICEBOT_OPENAI_API_KEY", "OPENAI_API_KEY"),
-        description="Switches on the streaming LLM.",
+        description="Switches on OpenAI's engines: the streaming LLM, and recogniser and voice where a dialplan asks.",
     )
     openai_base_url: str = Field(
         "",
@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         description="Any OpenAI-compatible server instead.",
     )
     openai_model: str = Field("gpt-4.1-mini", description="Chat model of the LLM engine.")
+    openai_asr_base_url: str = Field("", description="… for the recogniser, where it is another server.")
+    openai_asr_model: str = Field("gpt-transcribe", description="Transcription model of the recogniser `openai`.")
+    openai_tts_base_url: str = Field("", description="… for the voice, where it is another server.")
+    openai_tts_model: str = Field("gpt-4o-mini-tts", description="Speech model of the voice `openai`.")
 
     log_format: str = Field(
         "auto", pattern="^(auto|console|json)$", description="console, json, or auto (console on a terminal)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from tests.call.world import ToneTts, Toolbox, World, silence, tone
 from tests.virtual_time import run
+from voicebot.carriers.wavline import WavLine
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Silent, Text, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan, parse
 from voicebot.core.events import Timing
@@ -246,3 +248,43 @@ class TestTools:
 
         assert world.toolbox.ran[0] == "book"
         assert len(world.toolbox.ran) <= 2, "once for each time the agent asked"
+
+
+class TestLastResort:
+    def test_an_agent_that_breaks_off_is_heard_as_far_as_it_got(self, world: World) -> None:
+        def breaks(turn: CallerTurn) -> Sequence[LlmEvent | Exception]:
+            if isinstance(turn, Opening):
+                return [Text("Our opening hours are"), PeerError("dropped")]
+            return HANG_UP
+
+        world.brain = breaks
+
+        run(world.call())
+
+        assert world.agent.heard[0] == ("Our opening hours are", False)
+        assert ["sorry"] == [r.fields["sentence"] for r in world.of("fixed")]
+
+    def test_with_an_operator_the_caller_is_put_through_instead_of_sent_away(self, world: World) -> None:
+        world.dialplan = parse(PLAN + "transfers: {desk: {to: '+15550100'}}\noperator: desk\n", "test.yaml")
+        world.tts = ToneTts(fails=True)
+
+        session = run(world.call())
+
+        assert ["sorry", "sorry", "putting_through"] == [r.fields["sentence"] for r in world.of("fixed")]
+        assert [("desk", True)] == [(r.fields["to"], r.fields["ok"]) for r in world.of("transfer")]
+        assert EndReason.ENGINE_FAILED is session.reason
+
+    def test_a_caller_who_cannot_be_put_through_hears_so(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def refuses(*_: object) -> None:
+            raise PeerError("busy")
+
+        monkeypatch.setattr(WavLine, "transfer", refuses)
+        world.dialplan = parse(PLAN + "transfers: {desk: {to: '+15550100'}}\noperator: desk\n", "test.yaml")
+        world.tts = ToneTts(fails=True)
+
+        session = run(world.call())
+
+        assert ["putting_through", "trouble"] == [r.fields["sentence"] for r in world.of("fixed")][-2:]
+        ended = world.records[-1]
+        assert ended.ms - world.of("fixed")[-1].ms >= 250 * len(world.dialplan.sentences.trouble.split())
+        assert EndReason.ENGINE_FAILED is session.reason

@@ -139,7 +139,7 @@ class Prompt:
 
 
 ANYTHING = Expectation("test", Mode.OPEN, ("anything",))
-Brain = Callable[[CallerTurn], Sequence[LlmEvent | float]]
+Brain = Callable[[CallerTurn], Sequence[LlmEvent | float | Exception]]
 """What the agent answers to a turn; a number is a pause in seconds."""
 
 
@@ -156,6 +156,8 @@ class ScriptedAgent:
         for event in self.brain(turn):
             if isinstance(event, float):
                 await asyncio.sleep(event)
+            elif isinstance(event, Exception):
+                raise event
             else:
                 yield event
 
@@ -201,7 +203,9 @@ class World:
         self.asr = ScriptedAsr(list(self.texts))
         self.line = WavLine(CallInfo("test-call", "wavline", "", ""), utterances, self.pace)
         sentences = self.dialplan.sentences
-        prompts: Any = NoPrompts(sentences.one_moment, sentences.sorry, sentences.trouble, sentences.goodbye)
+        prompts: Any = NoPrompts(
+            sentences.one_moment, sentences.sorry, sentences.trouble, sentences.putting_through, sentences.goodbye
+        )
         parts = Parts(ToneVad(), self.asr, self.tts, self.agent, prompts, self.toolbox)  # type: ignore[arg-type]
         session = Session(self.line, self.dialplan, parts, self.folder, True, self.records.append)
         await session.run()

@@ -163,3 +163,8 @@ def test_a_setting_that_cannot_be_is_said_and_stops_the_service(monkeypatch: pyt
 
 def test_the_table_ends_with_whether_the_service_can_start() -> None:
     assert "The service can start" in CliRunner().invoke(app, []).stdout.splitlines()[-1]
+
+
+def test_a_dialplans_engines_are_named_in_order_and_so_are_those_that_cannot_run() -> None:
+    detail = examine()[1]["dialplans", "coffee.yaml"]["detail"]
+    assert "asr pocketsphinx; llm scripted, without openai; tts espeak" in detail

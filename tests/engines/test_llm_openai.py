@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.peers.openai_chat import Answer, ChatServer, Drop, Raw, Stall, calls, refuses, says
-from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Silent, Text, ToolCall, ToolDone
+from voicebot.core.dialogue import CallerTurn, Heard, Opening, Past, Pressed, Silent, Text, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan, parse
 from voicebot.core.expect import Mode
 from voicebot.core.words import Words
@@ -439,3 +439,40 @@ async def test_a_draft_that_failed_is_asked_for_again(dial: Dial) -> None:
     async with dial([refuses(401), says("Of course.")]) as (session, _):
         await session.prepare(heard("a table"))
         assert ("Of course.", []) == await answer(session, heard("a table"))
+
+
+# --- in a chain
+
+
+async def test_a_model_that_takes_over_is_told_what_was_said_and_done(dial: Dial) -> None:
+    noted = ToolCall("7", "message", {"text": "call me"})
+    past = [
+        Past(Opening(), "Hill Clinic, this is Ada."),
+        Past(heard("tell them to call me"), "I'll note that.", noted),
+        Past(ToolDone("7", True, {"noted": True}), "It is noted."),
+    ]
+    async with dial([says("At nine.")]) as (session, server):
+        session.take_over(past, "")
+        assert ("At nine.", []) == await answer(session, heard("when do you open"))
+    roles = ["assistant", "user", "assistant", "tool", "assistant", "user"]
+    assert roles == [role for role, _ in sent(server)]
+    assert ("tool", '{"noted":true}') == sent(server)[3]
+
+
+async def test_a_model_goes_on_where_another_broke_off_and_the_history_has_one_answer(dial: Dial) -> None:
+    async with dial([says(" at nine."), says("Yes.")]) as (session, server):
+        session.take_over([], "We open")
+        assert (" at nine.", []) == await answer(session, heard("when do you open"))
+        session.committed("We open at nine.", complete=True)
+        assert [("user", "when do you open"), ("assistant", "We open")] == sent(server)[:2]
+        assert "Go on" in sent(server)[2][1]
+        await answer(session, heard("really"))
+    assert [("assistant", "We open at nine."), ("user", "really")] == sent(server)[1:]
+
+
+async def test_an_endless_answer_ends_with_a_sentence(dial: Dial) -> None:
+    async with dial([says(*["This is one sentence of many. "] * 300)]) as (session, server):
+        text, _ = await answer(session, heard("tell me everything"))
+        await server.hung_up.wait()
+    assert 1200 < len(text) < 1400
+    assert text.endswith(". ")

@@ -75,3 +75,20 @@ def test_holds_resumes_and_engine_faults_are_counted() -> None:
 
 def test_kinds_that_nobody_counts_are_of_no_matter() -> None:
     assert {} == figures(Record(0, "words", {"text": "+15550001111"}), Record(0, "a new kind", {}))
+
+
+def test_an_engine_that_fails_is_counted_with_who_took_over_and_whether_it_is_left_alone() -> None:
+    first = {"stage": "llm", "name": "openai", "fault": "no answer"}
+    failed = Record(0, "engine", {**first, "then": "scripted", "breaker": "closed"})
+    opened = Record(0, "engine", {**first, "then": "scripted", "breaker": "open"})
+    back = Record(0, "engine", {**first, "fault": "", "recovered": True, "breaker": "closed"})
+
+    found = figures(failed, opened)
+    assert (2.0, 2.0) == (found["engine_faults_total llm"], found["engine_switches_total llm scripted"])
+    assert 1.0 == found["engine_breaker_open llm openai"]
+    assert "engine_breaker_open llm openai" not in figures(failed, opened, back)
+
+
+def test_an_engine_that_is_asked_again_is_no_switch() -> None:
+    again = Record(0, "engine", {"stage": "tts", "name": "espeak", "fault": "x", "then": "espeak", "breaker": "closed"})
+    assert "engine_switches_total tts espeak" not in figures(again)

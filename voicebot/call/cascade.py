@@ -18,7 +18,8 @@ from voicebot.carriers.base import RATE
 from voicebot.core.chunker import Chunker
 from voicebot.core.dialogue import CallerTurn, Text, ToolCall, ToolDone
 from voicebot.core.playout import align
-from voicebot.engines.base import LlmSession, SpokenWord, Tts
+from voicebot.engines import base
+from voicebot.engines.base import Agent, SpokenWord
 from voicebot.errors import PeerError
 
 MAX_TOOLS = 5
@@ -56,7 +57,7 @@ _Clause = tuple[str, bool]
 class Cascade:
     """One call's responder. `voice` speaks; `prompts` holds what was spoken beforehand."""
 
-    def __init__(self, agent: LlmSession, voice: Tts, prompts: PromptCache, run_tool: RunTool) -> None:
+    def __init__(self, agent: Agent, voice: base.Mouth, prompts: PromptCache, run_tool: RunTool) -> None:
         self._agent, self._voice, self._prompts, self._run_tool = agent, voice, prompts, run_tool
 
     async def reply(self, turn: CallerTurn, mouth: Mouth) -> Ending | None:
@@ -65,11 +66,18 @@ class Cascade:
         try:
             async with asyncio.TaskGroup() as group:
                 spoken = group.create_task(self._speak(clauses, mouth))
-                ending = await self._think(turn, clauses, mouth)
+                ending: Ending | None = None
+                error: PeerError | None = None
+                try:
+                    ending = await self._think(turn, clauses, mouth)
+                except PeerError as failed:  # what was said before is spoken first
+                    error = failed
                 await clauses.put(None)
                 await spoken
         except* PeerError as failed:
             raise failed.exceptions[0] from None
+        if error is not None:
+            raise error
         return ending
 
     async def _think(self, turn: CallerTurn, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> Ending | None:
@@ -85,25 +93,31 @@ class Cascade:
     async def _stream(self, turn: CallerTurn, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> ToolCall | None:
         """Text into clauses, up to the end of the reply or its first tool call."""
         chunker, interruptible = Chunker(), True
-        async with aclosing(_generator(self._agent.reply(turn))) as events:
-            async for event in events:
-                match event:
-                    case ToolCall():
-                        for clause in chunker.flush():
-                            await clauses.put((clause, interruptible))
-                        return event
-                    case Text(text, may_interrupt):
-                        mouth.say(text)
-                        if may_interrupt != interruptible:
-                            for clause in chunker.flush():
+        call: ToolCall | None = None
+        error: PeerError | None = None
+        try:
+            async with aclosing(_generator(self._agent.reply(turn))) as events:
+                async for event in events:
+                    match event:
+                        case ToolCall():
+                            call = event
+                            break
+                        case Text(text, may_interrupt):
+                            mouth.say(text)
+                            if may_interrupt != interruptible:
+                                for clause in chunker.flush():
+                                    await clauses.put((clause, interruptible))
+                                interruptible = may_interrupt
+                            whole = self._prompts.get(self._voice.voice_id, text.strip())
+                            for clause in [*chunker.flush(), text] if whole else chunker.push(text):
                                 await clauses.put((clause, interruptible))
-                            interruptible = may_interrupt
-                        whole = self._prompts.get(self._voice.voice_id, text.strip())
-                        for clause in [*chunker.flush(), text] if whole else chunker.push(text):
-                            await clauses.put((clause, interruptible))
+        except PeerError as failed:  # what it said before is spoken to its end
+            error = failed
         for clause in chunker.flush():
             await clauses.put((clause, interruptible))
-        return None
+        if error is not None:
+            raise error
+        return call
 
     async def _speak(self, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> None:
         while (item := await clauses.get()) is not None:

@@ -21,7 +21,7 @@ from voicebot.audio.voice import Offset, Onset
 from voicebot.carriers.base import FRAME_SAMPLES, RATE, Audio
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
-from voicebot.engines.base import Asr, AsrSession, Vad, Voice, VoiceStarted, VoiceStopped
+from voicebot.engines.base import AsrSession, Ears, Vad, Voice, VoiceStarted, VoiceStopped
 
 PREROLL_SAMPLES = RATE * 300 // 1000
 """Audio before the onset that the recogniser hears too: soft first consonants lie there."""
@@ -38,7 +38,7 @@ class Ear:
     def __init__(
         self,
         vad: Vad,
-        asr: Asr,
+        asr: Ears,
         guard: EchoGuard,
         group: asyncio.TaskGroup,
         on_words: Callable[[Words], None],

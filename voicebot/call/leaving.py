@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from voicebot import log
 from voicebot.carriers.base import Line
@@ -17,9 +17,15 @@ _log = log.get("call")
 
 
 async def leave(
-    line: Line, dialplan: Dialplan, reason: EndReason, destination: str, note: Callable[..., None]
+    line: Line,
+    dialplan: Dialplan,
+    reason: EndReason,
+    destination: str,
+    note: Callable[..., None],
+    apologise: Callable[[], Awaitable[None]],
 ) -> EndReason:
-    """Hang up, or pass the caller on to the transfer named `destination`. Returns why the call truly ended."""
+    """Hang up, or pass the caller on to the transfer named `destination`; where that does not work, `apologise` first.
+    Returns why the call truly ended."""
     if reason in (EndReason.CALLER_HANGUP, EndReason.MEDIA_LOST):
         return reason
     await asyncio.sleep(AFTER_GOODBYE_S)
@@ -32,6 +38,7 @@ async def leave(
             _log.warning("transfer_failed", call_id=line.info.call_id, error=type(error).__name__)
             note("transfer", to=destination, ok=False)
             reason = EndReason.ENGINE_FAILED
+            await apologise()
     try:
         await line.hangup(reason)
     except PeerError as error:

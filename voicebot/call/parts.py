@@ -6,18 +6,21 @@ from dataclasses import dataclass
 
 from voicebot.call.prompts import PromptCache
 from voicebot.call.tools import Toolbox
-from voicebot.engines.base import Asr, Eot, LlmSession, Tts, Vad
+from voicebot.core.events import Timing
+from voicebot.engines.base import Agent, Ears, Eot, Mouth, Vad
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Warm engines, shared by all calls, and an agent of the call's own."""
+    """Warm engines behind this call's guards, and what its agent can use."""
 
     vad: Vad
-    asr: Asr
-    voice: Tts
-    agent: LlmSession
+    asr: Ears
+    voice: Mouth
+    agent: Agent
     prompts: PromptCache
     toolbox: Toolbox
     eot: Eot | None = None
     """A model that knows the end of a turn, where the operator has one."""
+    final_ms: int = Timing().final_ms
+    """How long the recogniser's final words are waited for."""

@@ -77,6 +77,12 @@ class Playback:
             self._heard_some.clear()
             await self._heard_some.wait()
 
+    async def heard_out(self) -> None:
+        """Wait until the caller has heard all that is queued."""
+        while not self.ledger.empty:
+            self._heard_some.clear()
+            await self._heard_some.wait()
+
     # --- the way back
 
     def acknowledge(self, epoch: int, sample: int) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from voicebot import __version__, log
 from voicebot.call.parts import Parts
 from voicebot.call.prompts import PromptCache
 from voicebot.call.session import Session
+from voicebot.call.stack import Engines, Stack
 from voicebot.call.tools import Toolbox
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.config import Settings
@@ -27,9 +28,13 @@ from voicebot.core import dialplan as dp
 from voicebot.core import manners
 from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan
+from voicebot.core.expect import Expectation
 from voicebot.core.timeline import EndReason, Record
-from voicebot.engines import registry
 from voicebot.engines.base import AgentContext, Asr, EngineConfig, Eot, Llm, Tts, Vad
+from voicebot.engines.guard import Chain, Watch
+from voicebot.engines.guard_asr import GuardedAsr
+from voicebot.engines.guard_llm import GuardedLlm
+from voicebot.engines.guard_tts import GuardedTts
 from voicebot.errors import UsageError, VoicebotError
 
 GOODBYE_S = 10.0
@@ -49,17 +54,6 @@ class CallLog(Protocol):
     async def rejected(self, info: CallInfo, dialplan: str, why: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """The engines that one dialplan's calls use."""
-
-    asr: Asr
-    llm: Llm
-    voice: Tts
-    names: Mapping[str, str]
-    """Stage → engine name, for the record."""
-
-
 def new_call_id() -> str:
     """Unique, url-safe, sorts by time."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
@@ -76,7 +70,7 @@ class Runtime:
         """Dialplan file → why it is not in use (or why its last good version still is)."""
         self._call_log = log
         self._stacks: dict[str, Stack] = {}
-        self._engines: dict[tuple[object, ...], Any] = {}
+        self._engines = Engines(settings)
         self._prompts = PromptCache(settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
@@ -89,10 +83,10 @@ class Runtime:
     async def start(self) -> None:
         """Load dialplans, start engines, speak the fixed sentences. `UsageError` when no call could be taken."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        self._vad: Vad = await self._engine("vad", self.settings.vad, EngineConfig())
+        self._vad: Vad = (await self._engines.one("vad", self.settings.vad, EngineConfig())).engine
         if self.settings.eot_model:
             options = {"model": self.settings.eot_model}
-            self._eot = await self._engine("eot", "onnx", EngineConfig(options=options))
+            self._eot = (await self._engines.one("eot", "onnx", EngineConfig(options=options))).engine
         await self.reload()
         if not self.dialplans:
             faults = "; ".join(self.faults.values()) or f"no .yaml file in {self.settings.dialplans}"
@@ -100,9 +94,7 @@ class Runtime:
         self._state = "ready"
 
     async def close(self) -> None:
-        for engine in reversed(self._engines.values()):
-            await engine.close()
-        self._engines.clear()
+        await self._engines.close()
 
     async def reload(self) -> None:
         """Read dialplans that changed on disk; a bad one keeps its last good version, and says why."""
@@ -124,65 +116,47 @@ class Runtime:
             self.dialplans[plan.name], self._stacks[plan.name] = plan, stack
 
     async def _prepare(self, plan: Dialplan) -> Stack:
-        engines, names = plan.engines, {}
-        names["asr"] = self._first("asr", engines.asr)
-        names["llm"] = self._first("llm", engines.llm)
-        names["tts"] = self._first("tts", engines.tts)
-        asr: Asr = await self._engine("asr", names["asr"], self._config(plan, names["asr"], self.settings.asr_workers))
-        llm: Llm = await self._engine("llm", names["llm"], self._config(plan, names["llm"], 1))
-        tts: Tts = await self._engine("tts", names["tts"], self._config(plan, names["tts"], self.settings.tts_workers))
-        expected, own = llm.prepare(plan), manners.of(plan.language)
-        await asyncio.gather(
-            asr.prepare([*expected, *(over_bot(each, own) for each in expected)]),
-            self._prompts.prepare(tts, dp.fixed_sentences(plan)),
+        engines, settings = self._engines, self.settings
+        asr: Chain[Asr] = await engines.chain(plan, "asr", settings.asr_workers)
+        llm: Chain[Llm] = await engines.chain(plan, "llm")
+        tts: Chain[Tts] = await engines.chain(plan, "tts", settings.tts_workers)
+        expected = [each for member in llm.members for each in member.engine.prepare(plan)]
+        own = manners.of(plan.language)
+        wanted = [*expected, *(over_bot(each, own) for each in expected)]
+        _, *voices = await asyncio.gather(
+            self._prepare_ears(asr, wanted), self._prepare_voice(tts, dp.fixed_sentences(plan))
         )
-        return Stack(asr, llm, tts, names)
+        return Stack(asr, llm, tts, voices[0])
 
-    def _first(self, stage: str, names: tuple[str, ...]) -> str:
-        """The first engine of a dialplan's list that can run here."""
-        missing = []
-        for name in names:
-            lack = self._lack(stage, name)
-            if lack is None:
-                return name
-            missing.append(f"{name}: {lack}")
-        raise UsageError(f"No {stage} engine can run here ({'; '.join(missing)}).")
+    async def _prepare_ears(self, chain: Chain[Asr], wanted: Sequence[Expectation]) -> None:
+        for member in chain.members:
+            try:
+                await member.engine.prepare(wanted)
+            except Exception as error:
+                if member is chain.members[0]:
+                    raise
+                _log.warning("ears_not_prepared", engine=member.name, error=str(error))
 
-    def _lack(self, stage: str, name: str) -> str | None:
-        if (stage, name) == ("llm", "openai"):
-            has = self.settings.openai_api_key.get_secret_value() or self.settings.openai_base_url
-            return None if has else "set OPENAI_API_KEY or OPENAI_BASE_URL"
-        return registry.check(stage, name)
-
-    def _config(self, plan: Dialplan, name: str, workers: int) -> EngineConfig:
-        options: dict[str, Any] = {}
-        if name == "openai":
-            options = {
-                "api_key": self.settings.openai_api_key.get_secret_value(),
-                "base_url": self.settings.openai_base_url,
-                "model": self.settings.openai_model,
-            }
-        if name == "espeak":
-            options["say"] = {term: how.said for term, how in plan.lexicon.items() if how.said}
-        options |= plan.engines.options.get(name, {})
-        cache = str(self.settings.data_dir / "cache" / name)
-        return EngineConfig(plan.language, plan.engines.voice, options, cache, workers)
-
-    async def _engine(self, stage: str, name: str, config: EngineConfig) -> Any:
-        """One engine for all dialplans that configure it alike."""
-        key = (stage, name, config.language, config.voice, repr(sorted(config.options.items())), config.workers)
-        if key not in self._engines:
-            engine = registry.load(stage, name).create(config)
-            await engine.start()
-            self._engines[key] = engine
-        return self._engines[key]
+    async def _prepare_voice(self, chain: Chain[Tts], sentences: Sequence[str]) -> str:
+        """Have the fixed sentences spoken, by the first voice that can. Its id. What a first try has spoken is kept for
+        the second: a server may have been too busy for so many at once."""
+        for member in chain.members:
+            for again in (False, True):
+                try:
+                    await self._prompts.prepare(member.engine, sentences)
+                    return member.engine.voice_id
+                except Exception as error:
+                    if again and member is chain.members[-1]:
+                        raise
+                    _log.warning("voice_not_prepared", engine=member.name, error=str(error))
+        raise AssertionError("a chain has members")
 
     def engine_names(self) -> dict[str, set[str]]:
         """Stage → the engines in use, over all dialplans."""
         names: dict[str, set[str]] = {}
         for stack in self._stacks.values():
-            for stage, name in stack.names.items():
-                names.setdefault(stage, set()).add(name)
+            for chain in (stack.asr, stack.llm, stack.tts):
+                names.setdefault(chain.stage, set()).update(chain.names)
         return names
 
     # --- calls
@@ -214,21 +188,26 @@ class Runtime:
         local = datetime.now(ZoneInfo(dialplan.timezone))
         context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
-        parts = Parts(self._vad, stack.asr, stack.voice, stack.llm.open(context), self._prompts, toolbox, self._eot)
+        guarding = Watch()
+        ears, voice = GuardedAsr(stack.asr, guarding), GuardedTts(stack.tts, guarding, stack.voice_id)
+        agent = GuardedLlm(stack.llm, context, guarding)
+        parts = Parts(self._vad, ears, voice, agent, self._prompts, toolbox, self._eot, ears.final_ms)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
+        guarding.tell = partial(session.note, "engine")
         session.open_record(
             call_id=info.call_id,
             carrier=info.carrier,
             dialplan=dialplan.name,
             dialplan_hash=dialplan.hash,
-            engines=dict(stack.names),
+            engines=stack.names,
             version=__version__,
             started_at=started.isoformat(timespec="milliseconds"),
         )
         self.calls[info.call_id] = session
         self._idle.clear()
         try:
-            reason = await session.run()
+            async with ears:
+                reason = await session.run()
         finally:
             del self.calls[info.call_id]
             if not self.calls:

@@ -43,6 +43,7 @@ BEAT_S = 0.04
 FLUSH_BEATS = 6
 MEDIA_LOST_S = 15.0
 """No caller audio for this long: the stream is dead, whatever the socket says."""
+LAST_WORDS_S = 8.0
 CLOSE_S = 5.0
 """The line has this long to end after a hang-up."""
 _log = log.get("call")
@@ -64,7 +65,8 @@ class Session:
         self.reason: EndReason | None = None
         self.turns = 0
         self.malformed: Counter[str] = Counter()
-        self.machine = TurnMachine(Timing(silence_ms=dialplan.limits.silence_s * 1000, eager=dialplan.turns.eager))
+        silence_ms, eager = dialplan.limits.silence_s * 1000, dialplan.turns.eager
+        self.machine = TurnMachine(Timing(silence_ms=silence_ms, eager=eager, final_ms=parts.final_ms))
         self._recorder = Recorder(folder, record, watch)
         self._manners = manners.of(dialplan.language)
         self._interruptions: Interruptions
@@ -112,6 +114,10 @@ class Session:
             )
             self._recorder.close()
         return self.reason
+
+    def note(self, kind: str, **fields: Any) -> None:
+        """A line of the timeline, by somebody who works for this call."""
+        self._note(kind, **fields)
 
     def open_record(self, **fields: Any) -> None:
         """The first line of the timeline: what this call was made of."""
@@ -305,13 +311,18 @@ class Session:
             case ev.CloseEar():
                 self._ear.close()
             case ev.SayFixed(sentence):
-                self._replies.say_fixed(sentence, self.dialplan.sentences.named(sentence))
+                self._say_fixed(sentence)
             case ev.CommitHeard(turn, complete):
                 self._replies.commit(turn, complete)
             case ev.EndCall(reason):
                 self._end(reason)
             case _:
                 assert_never(action)
+
+    def _say_fixed(self, sentence: str) -> None:
+        if sentence == "trouble" and self.dialplan.operator:
+            sentence = "putting_through"
+        self._replies.say_fixed(sentence, self.dialplan.sentences.named(sentence))
 
     def _start_reply(self, start: ev.StartReply) -> None:
         self._keys = 0
@@ -347,4 +358,16 @@ class Session:
     async def _leave(self, reason: EndReason) -> None:
         ending = self._replies.ending
         destination = ending.transfer_to if ending and reason is EndReason.TRANSFER else ""
-        self.reason = await leave(self.line, self.dialplan, reason, destination, self._note)
+        if reason is EndReason.ENGINE_FAILED:
+            destination = self.dialplan.operator
+        self.reason = await leave(self.line, self.dialplan, reason, destination, self._note, self._apologise)
+
+    async def _apologise(self) -> None:
+        """The caller was to be put through, and nobody took it: the last thing heard must not be a promise."""
+        self._scope.reschedule(self._loop.time() + LAST_WORDS_S + CLOSE_S)
+        self._replies.say_fixed("trouble", self.dialplan.sentences.trouble)
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._playback.heard_out()
+        except TimeoutError:
+            pass

@@ -20,6 +20,8 @@ from voicebot.engines.base import EngineConfig
 from voicebot.engines.registry import load
 from voicebot.replay import bench as benching
 from voicebot.replay.bench_sip import sip_cost
+from voicebot.replay.overlap import EARLY_MS, first_audio
+from voicebot.replay.stand_in import FIRST_AUDIO_S, FIRST_TOKEN_S, TOKENS_S
 from voicebot.service.sip import lacking
 
 ORDERS = ("a large latte please", "with soy milk", "a small americano", "with sugar", "a medium mocha", "help")
@@ -61,6 +63,15 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
             f"\nA second of a SIP call: {sip.worker_ms + sip.service_ms:.1f} ms of CPU, {sip.worker_ms:.1f} of them in "
             f"PJSIP's process ({sip.calls} calls at once, both sides speaking)."
         )
+    with console.status("Answering…"):
+        first = await first_audio(turns)
+    console.print(
+        f"\nEnd of turn to first audio, p50 of {first.turns}, with a model's first token after "
+        f"{FIRST_TOKEN_S * 1000:.0f} ms and then {TOKENS_S} a second, and a voice's first audio after "
+        f"{FIRST_AUDIO_S * 1000:.0f} ms: one after the other {first.one_after_the_other_ms} ms, overlapped "
+        f"{first.overlapped_ms} ms, and the model asked {EARLY_MS} ms before the pause was over "
+        f"{first.asked_early_ms} ms."
+    )
     runtime = Runtime(Settings(record=True))
     with console.status("Talking… (in real time)"):
         await runtime.start()
@@ -76,5 +87,6 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
     return {
         "media_path": [asdict(c) for c in costs],
         "conversation": asdict(answers),
+        "first_audio": asdict(first),
         "sip": asdict(sip) if sip else None,
     }

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from voicebot.call.stack import lack
 from voicebot.commands import settings as listing
 from voicebot.config import Settings
 from voicebot.core import dialplan
@@ -36,6 +37,7 @@ _PACKAGES = (
     ("pjsua2-python", "pjsua2"),
 )
 Stage = Literal["asr", "llm", "tts"]
+STAGES: tuple[Stage, ...] = ("asr", "llm", "tts")
 
 
 class Verdict(StrEnum):
@@ -86,21 +88,11 @@ def engines(settings: Settings) -> Iterator[Finding]:
     of the others a dialplan needs one a stage, and says so itself."""
     for stage, topic in _STAGES.items():
         for name in registry.names(stage):
-            lack = _lack(settings, stage, name)
-            yield Finding(topic, name, Verdict.OK if lack is None else Verdict.NOTE, lack or "can run here")
+            missing = lack(settings, stage, name)
+            yield Finding(topic, name, Verdict.OK if missing is None else Verdict.NOTE, missing or "can run here")
     if settings.vad not in registry.names("vad"):
         names = ", ".join(registry.names("vad"))
         yield Finding(_STAGES["vad"], settings.vad, Verdict.FAULT, f"VOICEBOT_VAD names no engine; use one of: {names}")
-
-
-def _lack(settings: Settings, stage: str, name: str) -> str | None:
-    """What an engine needs to run here, or None."""
-    if (stage, name) == ("llm", "openai") and (settings.openai_api_key.get_secret_value() or settings.openai_base_url):
-        return None  # the settings may come from .env, which the engine itself does not read
-    try:
-        return registry.check(stage, name)
-    except ImportError as error:
-        return f"cannot be imported: {error}"
 
 
 def dialplans(settings: Settings) -> Iterator[Finding]:
@@ -113,14 +105,15 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
         except (DialplanError, OSError, UnicodeDecodeError) as error:
             yield Finding("dialplans", file.name, Verdict.NOTE, str(error))
             continue
-        missing = [stage for stage in ("asr", "llm", "tts") if not _engine_for(settings, plan, stage)]
-        if missing:
+        chains = {stage: _chain(settings, plan, stage) for stage in STAGES}
+        if missing := [stage for stage, (able, _) in chains.items() if not able]:
             yield Finding(
                 "dialplans", file.name, Verdict.NOTE, f"no engine of its can run here for: {', '.join(missing)}"
             )
             continue
         usable.add(plan.name)
-        yield Finding("dialplans", file.name, Verdict.OK, f"{plan.name}: {plan.description}")
+        detail = f"{plan.name}: {plan.description} ({'; '.join(_in_words(*each) for each in chains.items())})"
+        yield Finding("dialplans", file.name, Verdict.OK, detail)
     if not usable:
         yield Finding("dialplans", str(path), Verdict.FAULT, "no dialplan here can be used; set VOICEBOT_DIALPLANS")
     elif settings.default_dialplan and settings.default_dialplan not in usable:
@@ -130,10 +123,18 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
         yield Finding("dialplans", settings.default_dialplan, Verdict.NOTE, detail)
 
 
-def _engine_for(settings: Settings, plan: Dialplan, stage: Stage) -> str | None:
+def _chain(settings: Settings, plan: Dialplan, stage: Stage) -> tuple[list[str], list[str]]:
+    """(the dialplan's engines that can run here, those that cannot), in its order."""
     names: tuple[str, ...] = getattr(plan.engines, stage)
     known = registry.names(stage)
-    return next((name for name in names if name in known and _lack(settings, stage, name) is None), None)
+    able = [n for n in names if n.partition(":")[0] in known and lack(settings, stage, n) is None]
+    return able, [n for n in names if n not in able]
+
+
+def _in_words(stage: str, chain: tuple[list[str], list[str]]) -> str:
+    """As `llm openai, then scripted`, or `llm scripted, without openai`."""
+    able, unable = chain
+    return f"{stage} {', then '.join(able)}" + (f", without {', '.join(unable)}" if unable else "")
 
 
 def carriers(settings: Settings) -> Iterator[Finding]:

@@ -83,7 +83,7 @@ class Conversation:
         kept: list[Message] = []
         for message in self._messages[self._turn :]:
             if message.role == "assistant":
-                heard, left = _first(message.text, left)
+                heard, left = first_characters(message.text, left)
                 cut = heard.rstrip() != message.text.rstrip()
                 message = replace(message, text=heard.rstrip() + CUT if heard.strip() and cut else heard)
                 if not message.text.strip() and not message.calls:
@@ -113,7 +113,7 @@ class Conversation:
         del self._messages[:start]
 
 
-def _first(text: str, characters: int) -> tuple[str, int]:
+def first_characters(text: str, characters: int) -> tuple[str, int]:
     """(the part of `text` with the first so many characters that are not space, how many are left over).
 
     Space does not count: on the way through clauses and words it may have changed."""

@@ -74,3 +74,14 @@ class ToolCall:
 
 
 LlmEvent = Text | ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A turn of the call so far, for an agent that takes over in the middle of it."""
+
+    turn: CallerTurn
+    said: str = ""
+    """What the caller heard of the answer."""
+    call: ToolCall | None = None
+    """The tool that the answer asked for; its result is the next turn."""

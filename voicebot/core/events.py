@@ -60,6 +60,8 @@ class Timing:
     """A voice over the bot that is neither words nor lasting speech holds it no longer than this."""
     filler_ms: int = 1800
     """Thinking longer than this is bridged by "one moment"."""
+    silent_filler_ms: int = 800
+    """… sooner where nobody has spoken for long: together it must not be dead air."""
     first_audio_ms: int = 6000
     """A reply without audio for this long has failed."""
     silence_ms: int = 7000

@@ -92,7 +92,8 @@ class Floor:
         self.digits, self.carried, self.ending, self.spoke = "", "", None, False
         if text or input is ev.Input.KEYED:
             self.silences = 0
-        self.go(State.THINKING, filler=self.timing.filler_ms, first_audio=self.timing.first_audio_ms)
+        filler_ms = self.timing.silent_filler_ms if input is ev.Input.SILENCE else self.timing.filler_ms
+        self.go(State.THINKING, filler=filler_ms, first_audio=self.timing.first_audio_ms)
         self.audio_by = self.deadlines["first_audio"]
         return [*actions, ev.StartReply(self.turn, input, text, count)]
 

@@ -50,10 +50,13 @@ class Engines(Model):
     responder: Literal["cascade", "native"] = "cascade"
     asr: Says = ("pocketsphinx",)
     llm: Says = ("openai", "scripted")
-    """In order; one that cannot run here (no key) is passed over, one that fails is replaced by the next."""
+    """In order; one that cannot run here (no key) is passed over, one that fails is replaced by the next.
+    `openai:backup` is another `openai`, with options of its own."""
     tts: Says = ("espeak",)
     voice: str = ""
+    """Of the first of `tts`; the others have theirs among their options."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By engine: `tts_openai` or, where no other stage has it, `openai`."""
 
 
 class Limits(Model):
@@ -95,6 +98,8 @@ class Sentences(Model):
     """To a caller who had put us on hold."""
     sorry: str = "I'm sorry, something went wrong on my side. Could you say that again?"
     trouble: str = "I'm sorry, I am having trouble just now. Please call again later. Goodbye."
+    putting_through: str = "I'm sorry, I am having trouble just now. I'm putting you through to somebody."
+    """Instead of `trouble`, where there is an operator."""
     still_there: Says = (
         "Are you still there?",
         "I can't hear you. Please say something, or press a key.",

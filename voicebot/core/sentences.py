@@ -39,6 +39,7 @@ def _texts(plan: Dialplan) -> Iterator[str]:
         s.welcome_back,
         s.sorry,
         s.trouble,
+        *((s.putting_through,) if plan.operator else ()),
         *s.still_there,
         s.goodbye,
         s.busy,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from voicebot.core.dialogue import CallerTurn, LlmEvent
+from voicebot.core.dialogue import CallerTurn, LlmEvent, Past
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
 
@@ -99,7 +99,8 @@ class AsrSession(Protocol):
         ...
 
     def words(self) -> AsyncIterator[Words]:
-        """Partials as they change, then exactly one final after `finish` (empty text: nothing understood)."""
+        """Partials as they change, then exactly one final after `finish` (empty text: nothing understood).
+        `PeerError` when there will be no words: the guard asks another engine."""
         ...
 
     def finish(self) -> None:
@@ -111,21 +112,43 @@ class AsrSession(Protocol):
         ...
 
 
-class Asr(Engine, Protocol):
-    rate: int
-    """Sample rate it wants: 8000 or 16000."""
+class Ears(Protocol):
+    """What a call needs of a recogniser."""
 
-    async def prepare(self, expectations: Sequence[Expectation]) -> None:
-        """Build and cache what these need, when a dialplan loads and before any call."""
+    @property
+    def rate(self) -> int:
+        """Sample rate it wants: 8000 or 16000."""
         ...
 
     def open(self, expectation: Expectation) -> AsrSession: ...
 
 
+class Asr(Engine, Ears, Protocol):
+    async def prepare(self, expectations: Sequence[Expectation]) -> None:
+        """Build and cache what these need, when a dialplan loads and before any call."""
+        ...
+
+
+class AsrForCall(Protocol):
+    """An engine that holds something for each call (a connection) has `for_call(self) -> AsrForCall`."""
+
+    async def warm(self) -> None:
+        """The call rings or greets: make ready what can be. `PeerError` when it cannot."""
+        ...
+
+    def open(self, expectation: Expectation) -> AsrSession:
+        """As `Asr.open`; `AsrSession.words` may raise `PeerError`."""
+        ...
+
+    async def close(self) -> None:
+        """The call is over."""
+        ...
+
+
 # --- language model / agent ---------------------------------------------------------------------------
 
 
-class LlmSession(Protocol):
+class Agent(Protocol):
     """The agent of one call. It owns the conversation; the call tells it what was truly heard."""
 
     @property
@@ -144,6 +167,15 @@ class LlmSession(Protocol):
 
     def committed(self, text: str, complete: bool) -> None:
         """The caller heard `text` of the last reply; `complete` unless it was cut."""
+        ...
+
+
+class LlmSession(Agent, Protocol):
+    """An agent as an engine makes it."""
+
+    def take_over(self, past: Sequence[Past], begun: str) -> None:
+        """Called first, if at all: another agent led the call so far, and failed in the turn that comes next. `begun`
+        of the answer has been said already; the next `reply` goes on from there."""
         ...
 
 
@@ -187,11 +219,18 @@ class Speech:
     """Words that start in this chunk; empty where the engine gives no times."""
 
 
-class Tts(Engine, Protocol):
-    voice_id: str
-    """Engine, voice and version: the key of cached sentences."""
+class Mouth(Protocol):
+    """What a call needs of a synthesiser."""
+
+    @property
+    def voice_id(self) -> str:
+        """Engine, voice and version: the key of cached sentences."""
+        ...
 
     def speak(self, clauses: AsyncIterator[str]) -> AsyncIterator[Speech]:
         """Speak clauses as they come; the first audio of a clause within 30 ms where the engine allows.
         Closing the iterator early stops the synthesis at once."""
         ...
+
+
+class Tts(Engine, Mouth, Protocol): ...

@@ -15,12 +15,12 @@ Options (`engines.options.openai` of a dialplan; the service fills in the first 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, assert_never
 
 import orjson
@@ -32,6 +32,7 @@ from voicebot.core.dialogue import (
     Heard,
     LlmEvent,
     Opening,
+    Past,
     Pressed,
     Returned,
     Silent,
@@ -45,9 +46,11 @@ from voicebot.core.prompting import open_expectation, opening, system_prompt
 from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
+from voicebot.engines.guard import Patience
+from voicebot.engines.openai_client import access, known, lack
 from voicebot.engines.openai_draft import Draft
 from voicebot.engines.openai_stream import ChatStream, Deadlines, Delta, Finished, RawCall
-from voicebot.errors import PeerError, UsageError
+from voicebot.errors import PeerError
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 ENDINGS = ("transfer", "hang_up")
@@ -55,6 +58,10 @@ UNCLEAR = 0.4
 """Confidence below which the model is told that the words are doubtful."""
 MOST_RESULT = 8000
 """Characters of a tool's result that go into the history."""
+MOST_SAID = 1200
+"""Characters of one answer, a minute and a half of speech: nobody listens longer, and the sentence is its last."""
+SENTENCE_END = re.compile(r"[.!?…][\"')]*\s*$")
+GO_ON = "[Your answer broke off here. Go on with the very next word, and repeat nothing.]"
 MOST_DIALPLANS = 100
 """Remembered; a service that reloads for months must not grow."""
 _OPTIONS = frozenset(
@@ -65,28 +72,14 @@ _log = log.get("llm_openai")
 
 def check() -> str | None:
     """None when it can run here, else what it needs."""
-    if importlib.util.find_spec("openai") is None:
-        return "Install the openai package."
-    names = ("VOICEBOT_OPENAI_API_KEY", "OPENAI_API_KEY", "VOICEBOT_OPENAI_BASE_URL", "OPENAI_BASE_URL")
-    if not any(os.environ.get(name) for name in names):
-        return "Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server that speaks its protocol."
-    return None
+    return lack()
 
 
 def create(config: EngineConfig) -> OpenAiLlm:
     """`UsageError` for an unknown option, or when neither key nor base URL is set."""
-    options = dict(config.options)
-    if unknown := sorted(set(options) - _OPTIONS):
-        raise UsageError(f"openai has no option {unknown[0]!r}. Use one of: {', '.join(sorted(_OPTIONS))}.")
-    key = str(options.get("api_key") or _from_environment("OPENAI_API_KEY"))
-    base_url = str(options.get("base_url") or _from_environment("OPENAI_BASE_URL"))
-    if not key and not base_url:
-        raise UsageError("The openai engine has no key. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server.")
-    return OpenAiLlm(key, base_url, options)
-
-
-def _from_environment(name: str) -> str:
-    return os.environ.get(f"VOICEBOT_{name}") or os.environ.get(name) or ""
+    known(config.options, _OPTIONS, "openai")
+    key, base_url = access(config.options, "openai engine")
+    return OpenAiLlm(key, base_url, config.options)
 
 
 class OpenAiLlm:
@@ -94,6 +87,8 @@ class OpenAiLlm:
 
     def __init__(self, key: str, base_url: str, options: Mapping[str, Any]) -> None:
         deadlines = Deadlines(float(options.get("first_chunk_s", 2.5)), float(options.get("gap_s", 3.0)))
+        # The stream keeps these; a long tool call is no event before it is whole, and one retry may come before all.
+        self.patience = Patience(deadlines.first_s + 0.5, deadlines.gap_s + 5.0, inf)
         request: dict[str, Any] = {"model": str(options.get("model") or DEFAULT_MODEL)}
         if "temperature" in options:
             request["temperature"] = options["temperature"]
@@ -141,6 +136,9 @@ class OpenAiSession:
         self._corrected = False
         """Whether this turn has already sent a bad tool call back."""
         self._draft: Draft | None = None
+        self._begun = ""
+        """Of the coming answer, what another agent has said already."""
+        self._go_on = False
 
     @property
     def expectation(self) -> Expectation:
@@ -150,6 +148,20 @@ class OpenAiSession:
     def committed(self, text: str, complete: bool) -> None:
         """Only what the caller heard stays in the history."""
         self._conversation.committed(text, complete)
+
+    def take_over(self, past: Sequence[Past], begun: str) -> None:
+        """The history as if we had led the call."""
+        for each in past:
+            if isinstance(each.turn, ToolDone):
+                self._conversation.result(each.turn.call_id, _result(each.turn))
+            else:
+                self._conversation.heard(_in_words(each.turn))
+            if each.said:
+                self._conversation.said(each.said)
+            if each.call:
+                self._conversation.called([each.call])
+                self._called_before += 1
+        self._begun = begun
 
     async def prepare(self, turn: CallerTurn) -> None:
         """Ask the model already, as if these words were the caller's turn."""
@@ -168,6 +180,9 @@ class OpenAiSession:
             self._calls.clear()
             self._corrected = False
             self._conversation.heard(_in_words(turn))
+        self._go_on, begun, self._begun = bool(self._begun), self._begun, ""
+        if begun:
+            self._conversation.said(begun)
         match turn:
             case Opening():
                 answer = self._greeting()
@@ -217,7 +232,7 @@ class OpenAiSession:
         yield self._calls.popleft()
 
     async def _generated(self) -> AsyncGenerator[LlmEvent, None]:
-        apart = ""
+        apart, length = "", 0
         while True:
             calls: tuple[RawCall, ...] = ()
             async with aclosing(self._asked()) as deltas:
@@ -233,7 +248,10 @@ class OpenAiSession:
                     if said:
                         self._conversation.said(said)
                         yield Text(apart + said)
-                        apart = ""
+                        apart, length = "", length + len(said)
+                        if length > MOST_SAID and SENTENCE_END.search(said):
+                            _log.warning("answer_cut", characters=length)
+                            return
             if not calls:
                 return
             faults = self._called(calls)
@@ -287,6 +305,8 @@ class OpenAiSession:
 
     def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
         shown = [_message(message) for message in conversation.messages()]
+        if self._go_on and shown[-1]["role"] == "assistant":
+            shown.append({"role": "user", "content": GO_ON})
         return [{"role": "system", "content": self._instructions}, *shown]
 
 

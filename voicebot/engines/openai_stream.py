@@ -9,12 +9,10 @@ from typing import Any
 
 from voicebot import log
 from voicebot.core.tool_specs import ToolSpec
+from voicebot.engines.openai_client import new_client, peer_error, retry_after_s
 from voicebot.errors import PeerError
 
-LONGEST_RETRY_AFTER_S = 1.0
-"""A caller waits no longer for a server that is busy."""
-RETRY_S = 0.2
-CONNECT_S = 2.0
+WHO = "The language model"
 MOST_CHARACTERS = 20_000
 """Of one reply or of the arguments of its tool calls; more is a model that has run away."""
 _log = log.get("openai_stream")
@@ -62,14 +60,7 @@ class ChatStream:
 
     def open(self) -> None:
         """Import and build the client: about a second the first time, so never during a call."""
-        import openai
-
-        self._client = openai.AsyncOpenAI(
-            api_key=self._key or "none",
-            base_url=self._base_url or None,
-            max_retries=0,
-            timeout=openai.Timeout(60.0, connect=CONNECT_S),
-        )
+        self._client = new_client(self._key, self._base_url)
         self._completions = self._client.chat.completions  # imported when it is first touched
 
     async def close(self) -> None:
@@ -122,7 +113,7 @@ class ChatStream:
             except Exception as error:
                 wait_s = None if last else retry_after_s(error)
                 if wait_s is None:
-                    raise _peer_error(error) from None
+                    raise peer_error(error, WHO) from None
             last = True
             _log.warning("llm_asked_again", after_s=wait_s)
             await asyncio.sleep(wait_s)
@@ -147,41 +138,7 @@ async def _next(stream: Any, within_s: float) -> Any:
     except TimeoutError:
         raise PeerError("The language model fell silent.", retryable=True) from None
     except Exception as error:  # the client raises its own, the HTTP library's, json's and pydantic's
-        raise _peer_error(error) from None
-
-
-def retry_after_s(error: Exception) -> float | None:
-    """How long to wait before the one retry; None when a retry makes no sense or would take too long."""
-    import openai
-
-    if isinstance(error, openai.APIConnectionError):
-        return None if isinstance(error, openai.APITimeoutError) else RETRY_S
-    if not isinstance(error, openai.APIStatusError) or not _passes(error):
-        return None
-    try:
-        asked_s = float(error.response.headers.get("retry-after", RETRY_S))
-    except ValueError:
-        return None  # a date: longer than a caller waits
-    return max(0.0, asked_s) if asked_s <= LONGEST_RETRY_AFTER_S else None
-
-
-def _passes(error: Any) -> bool:
-    """Whether an `openai.APIStatusError` may be gone at another try."""
-    status: int = error.status_code
-    return (status in (408, 409, 429) or status >= 500) and error.code != "insufficient_quota"
-
-
-def _peer_error(error: Exception) -> PeerError:
-    """In our words: the client's may hold what was sent."""
-    import openai
-
-    if isinstance(error, PeerError):
-        return error
-    if isinstance(error, openai.APIStatusError):
-        return PeerError(f"The language model's server answered {error.status_code}.", retryable=_passes(error))
-    if isinstance(error, openai.APIConnectionError):
-        return PeerError("The language model's server cannot be reached.", retryable=True)
-    return PeerError(f"The language model broke off ({type(error).__name__}).", retryable=True)
+        raise peer_error(error, WHO) from None
 
 
 class _Calls:

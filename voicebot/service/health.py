@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -32,6 +33,13 @@ class Metrics:
             "voicebot_ignored_events", "Events the turn machine had no use for.", ["event"], registry=r
         )
         self.faults = Counter("voicebot_engine_faults", "Engine failures, by stage.", ["stage"], registry=r)
+        self.switches = Counter(
+            "voicebot_engine_switches", "Times an engine took over from one that failed.", ["stage", "name"], registry=r
+        )
+        self.breakers = Gauge(
+            "voicebot_engine_breaker_open", "1 while an engine is left alone for its failures.", ["stage", "name"],
+            registry=r,
+        )  # fmt: skip
         self.barge_ins = Counter("voicebot_holds", "Times the bot held its speech for a voice.", registry=r)
         self.resumes = Counter("voicebot_resumes", "Holds that were no interruption.", registry=r)
         self.gap = Histogram(
@@ -79,7 +87,7 @@ class CallWatch:
                 metrics.gap.observe(max(0, record.ms - self._spoke_until_ms) / 1000)
                 self._spoke_until_ms = None
             case "engine":
-                metrics.faults.labels(fields["stage"]).inc()
+                self._engine(fields)
             case "hold":
                 metrics.barge_ins.inc()
             case "resume":
@@ -92,3 +100,12 @@ class CallWatch:
                     metrics.ignored.labels(event).inc(count)
             case _:
                 pass
+
+    def _engine(self, fields: dict[str, Any]) -> None:
+        metrics, stage = self._metrics, fields["stage"]
+        if fields.get("fault"):
+            metrics.faults.labels(stage).inc()
+        if (then := fields.get("then")) and then != fields["name"]:
+            metrics.switches.labels(stage, then).inc()
+        if "breaker" in fields:
+            metrics.breakers.labels(stage, fields["name"]).set(fields["breaker"] != "closed")

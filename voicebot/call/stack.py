@@ -1,0 +1,125 @@
+"""The engines that a dialplan's calls use: chosen, started, shared by all calls, each behind its breaker.
+
+A dialplan lists engines in order, `llm: [openai, scripted]`. A name may carry a label, `openai:backup`, for a second
+one of the same kind with options of its own. Options are looked up under `<stage>_<name>` and then under `<name>`;
+where the same name stands in several stages, the short one is the agent's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from voicebot import log
+from voicebot.config import Settings
+from voicebot.core.dialplan import Dialplan
+from voicebot.engines import registry
+from voicebot.engines.base import Asr, EngineConfig, Llm, Tts
+from voicebot.engines.guard import Chain, Member
+from voicebot.errors import UsageError
+
+_log = log.get("stack")
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The engines of one dialplan's calls, each stage's in order."""
+
+    asr: Chain[Asr]
+    llm: Chain[Llm]
+    tts: Chain[Tts]
+    voice_id: str
+    """Of the fixed sentences."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Stage → engines, for the record."""
+        return {chain.stage: ", ".join(chain.names) for chain in (self.asr, self.llm, self.tts)}
+
+
+def lack(settings: Settings, stage: str, name: str) -> str | None:
+    """None when the engine can run here, else what it needs."""
+    kind = name.partition(":")[0]
+    if kind == "openai" and stage in ("asr", "llm", "tts"):  # the settings may come from .env, which no engine reads
+        has = settings.openai_api_key.get_secret_value() or settings.openai_base_url or _own_url(settings, stage)
+        return None if has else "set OPENAI_API_KEY or OPENAI_BASE_URL"
+    try:
+        return registry.check(stage, kind)
+    except ImportError as error:
+        return f"cannot be imported: {error}"
+
+
+def _own_url(settings: Settings, stage: str) -> str:
+    return {"asr": settings.openai_asr_base_url, "tts": settings.openai_tts_base_url}.get(stage, "")
+
+
+class Engines:
+    """Every engine that was started, by its configuration: dialplans that configure one alike share it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._members: dict[tuple[object, ...], Member[Any]] = {}
+
+    async def one(self, stage: str, name: str, config: EngineConfig) -> Member[Any]:
+        """Started, or as it runs already."""
+        key = (stage, name, config.language, config.voice, repr(sorted(config.options.items())), config.workers)
+        if key not in self._members:
+            engine = registry.load(stage, name.partition(":")[0]).create(config)
+            await engine.start()
+            self._members[key] = Member(name, engine)
+        return self._members[key]
+
+    async def chain(self, plan: Dialplan, stage: str, workers: int = 1) -> Chain[Any]:
+        """All of the dialplan's engines that can run here. One that does not start is left out, unless it is the last
+        hope, or an option is wrong. `UsageError` when there is none."""
+        names: tuple[str, ...] = getattr(plan.engines, stage)
+        members, missing = [], []
+        for name in names:
+            if (why := lack(self._settings, stage, name)) is not None:
+                missing.append(f"{name}: {why}")
+                continue
+            try:
+                members.append(await self.one(stage, name, self._config(plan, stage, name, workers)))
+            except UsageError:
+                raise
+            except Exception as error:  # whatever a library raises when it cannot start
+                missing.append(f"{name}: {error}")
+                _log.warning("engine_not_started", stage=stage, engine=name, error=str(error))
+        if not members:
+            raise UsageError(f"No {stage} engine can run here ({'; '.join(missing)}).")
+        return Chain(stage, *members)
+
+    def _config(self, plan: Dialplan, stage: str, name: str, workers: int) -> EngineConfig:
+        kind = name.partition(":")[0]
+        options: dict[str, Any] = self._of_settings(stage) if kind == "openai" else {}
+        if kind == "espeak":
+            options["say"] = {term: how.said for term, how in plan.lexicon.items() if how.said}
+        options |= _options(plan, stage, name)
+        voice = str(options.pop("voice", "")) if stage == "tts" else ""
+        if stage == "tts" and not voice and name == plan.engines.tts[0]:
+            voice = plan.engines.voice
+        cache = str(self._settings.data_dir / "cache" / kind)
+        return EngineConfig(plan.language, voice, options, cache, workers)
+
+    def _of_settings(self, stage: str) -> dict[str, Any]:
+        settings = self._settings
+        model = {"asr": settings.openai_asr_model, "llm": settings.openai_model, "tts": settings.openai_tts_model}
+        return {
+            "api_key": settings.openai_api_key.get_secret_value(),
+            "base_url": _own_url(settings, stage) or settings.openai_base_url,
+            "model": model[stage],
+        }
+
+    async def close(self) -> None:
+        """Stop them all."""
+        for member in reversed(self._members.values()):
+            await member.engine.close()
+        self._members.clear()
+
+
+def _options(plan: Dialplan, stage: str, name: str) -> Mapping[str, Any]:
+    tables = plan.engines.options
+    if (own := tables.get(f"{stage}_{name}")) is not None:
+        return own
+    return tables.get(name, {}) if stage == "llm" or name not in plan.engines.llm else {}

@@ -84,7 +84,7 @@ CASES = {
     "tts: stall in mid-stream": Case(then=(speaks(speech(600), Stall(30)),), fault=TTS),
     "tts: MP3 instead of PCM": Case(then=(speaks(b"ID3" + bytes(3000)),) * 2, fault=TTS),
     "asr: audio accepted and no words": Case(takes=(Take(fault="hangs"),), fault=ASR),
-    "asr: closed in mid-utterance": Case(takes=(Take(drop_after_ms=600),), fault=ASR),
+    "asr: closed in mid-utterance": Case(takes=(Take(drop_after_ms=900),), fault=ASR),
     "asr: transcription fails": Case(takes=(Take(fault="fails"),), fault=ASR),
 }
 

@@ -275,7 +275,7 @@ class TestHttp:
         ids=["500", "hang", "stall", "drop", "no json"],
     )
     async def test_a_server_that_fails_is_told(self, reply: Reply, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(asr_openai, "GIVE_UP_S", 0.4)
+        monkeypatch.setattr(asr_openai, "GIVE_UP_S", 1.0)
         async with http(reply, reply) as (asr, _):
             with pytest.raises(PeerError, match=why):
                 await listen(asr, voice(500))

@@ -35,7 +35,10 @@ MOST_BYTES = 120 * RATE
 """Audio of one utterance; what comes beyond is dropped."""
 OLD_S = 55 * 60.0
 """A server ends a session after 60 minutes: a call that lasts longer gets another one before."""
+STALE_S = 0.3
+"""A connection that is found closed this soon in an utterance was closed before it."""
 LEAVING_S = 0.2
+CLOSED = f"{WHO}'s connection was closed."
 EMPTY = Words("", final=True, confidence=0.0)
 _log = log.get("asr_openai")
 
@@ -178,6 +181,7 @@ class Utterance:
         """Partials as the transcript grows, then the final."""
         self._reading = True
         wire: Wire | None = None
+        began_s = self._loop.time()
         try:
             for again in (False, True):
                 wire = await self._line.take(self._expectation)
@@ -185,8 +189,9 @@ class Utterance:
                     async for words in self._heard(wire):
                         yield words
                     break
-                except PeerError:
-                    if again or not wire.idle or self._text or self._cancelled:
+                except PeerError as error:
+                    stale = wire.idle and str(error) == CLOSED and self._loop.time() - began_s < STALE_S
+                    if again or not stale or self._cancelled:
                         raise
                     _log.info("connection_was_stale")  # closed in the silence before: no fault of this utterance
                     await wire.close()
@@ -307,7 +312,7 @@ def _lost(error: Exception) -> PeerError:
     from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
     if isinstance(error, ConnectionClosed):
-        return PeerError(f"{WHO}'s connection was closed.", retryable=True)
+        return PeerError(CLOSED, retryable=True)
     if isinstance(error, InvalidHandshake | OSError):
         return PeerError(f"{WHO}'s server cannot be reached.", retryable=True)
     return peer_error(error, WHO)

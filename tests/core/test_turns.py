@@ -231,6 +231,14 @@ class TestInterruption:
         assert [ev.CloseEar(), ev.ResumePlayout()] == actions
         assert State.SPEAKING is machine.state
 
+    def test_a_reply_that_fails_while_the_bot_holds_is_apologised_for_aloud(self) -> None:
+        machine = speaking()
+        machine.feed(ev.VoiceStarted(), 5000)
+
+        actions = machine.feed(ev.ReplyFailed(2, "llm"), 5100)
+
+        assert [ev.CancelReply(2), ev.ResumePlayout(), ev.SayFixed("sorry")] == actions
+
     def test_strict_turns_are_not_interrupted_but_by_keys(self) -> None:
         machine = speaking()
         machine.feed(ev.Retime(Timing(barge_in=BargeIn.STRICT)), 4900)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from voicebot.core import events as ev
-from voicebot.core.events import MAX_WAIT_MS, BargeIn, Timing
+from voicebot.core.events import MAX_WAIT_MS, BargeIn, State, Timing
 from voicebot.core.playout import PER_MS, Ledger
 from voicebot.core.timeline import EndReason
 from voicebot.core.turns import TurnMachine
@@ -167,6 +167,7 @@ class World:
     def no_dead_air(self) -> None:
         if self.ended:
             return
+        assert not self.ledger.held or self.machine.state is State.YIELDING, "held for nobody"
         speaking = not self.ledger.empty and not self.ledger.held
         armed = self.machine.deadline() <= self.now + MAX_WAIT_MS
         assert self.voice or speaking or armed, f"dead air in {self.machine.state}"

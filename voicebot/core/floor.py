@@ -152,6 +152,8 @@ class Floor:
             return self.close(ev.Close(EndReason.ENGINE_FAILED, "trouble"))
         actions: list[Action] = [] if self.reply_done else [ev.CancelReply(self.turn)]
         self.reply_done = self.failed = self.spoke = True
+        if self.state is State.YIELDING:
+            actions.append(ev.ResumePlayout())
         self.go(State.SPEAKING, stuck=MAX_WAIT_MS)
         return [*actions, ev.SayFixed("sorry")]
 

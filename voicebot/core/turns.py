@@ -165,8 +165,8 @@ def _on_endpoint(f: Floor, _: ev.Tick) -> list[Action]:
     return [] if late else [ev.FinishEar()]
 
 
-def _on_voice_thinking(f: Floor, _: ev.VoiceStarted) -> list[Action]:
-    if f.tool or f.timing.barge_in is BargeIn.STRICT:
+def _on_voice_thinking(f: Floor, event: ev.VoiceStarted) -> list[Action]:
+    if not event.may_interrupt or f.tool or f.timing.barge_in is BargeIn.STRICT:
         return []
     return f.hold()
 

@@ -14,25 +14,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from voicebot import log
-from voicebot.core.expect import NOTHING, Expectation, Mode
+from voicebot.core.expect import Expectation, Mode
 from voicebot.core.grammar import matches
 from voicebot.core.words import Words
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.pocketsphinx_model import Model, model_of, to_json
-from voicebot.engines.pocketsphinx_process import Process
-from voicebot.engines.pocketsphinx_worker import Kind, Message, words_from_json
+from voicebot.engines.worker_messages import Kind
+from voicebot.engines.worker_process import Process
+from voicebot.engines.worker_session import Deadlines, Session
 from voicebot.errors import PeerError, UsageError
 
+WORKER = "voicebot.engines.pocketsphinx_worker"
 START_S = 20.0
 """Deadline for a worker to say that it is ready."""
 BUILD_S = 120.0
@@ -41,14 +45,8 @@ HUNG_S = 3.0
 """A worker that owes a result and says nothing for this long is killed."""
 FINAL_S = 10.0
 """A result that is not there after this is empty, however busy the worker."""
-BACKLOG_S = 30
-"""Audio of one utterance that may wait to be decoded; what comes beyond is dropped and counted."""
-MESSAGE_MS = 60
-"""Audio is sent in pieces of this length."""
-
 UNFIT = 0.4
 """Most confidence for a closed result that is not a phrase, or was not the best hypothesis."""
-EMPTY = Words("", final=True, confidence=0.0)
 _log = log.get("asr_pocketsphinx")
 
 
@@ -94,7 +92,7 @@ class PocketsphinxAsr:
             "tuning": dict(self._config.options.get("tuning", {})),
         }
         hello = json.dumps(settings).encode()
-        self.workers = [Process(hello, self._greet) for _ in range(max(1, self._config.workers))]
+        self.workers = [Process(WORKER, hello, self._greet) for _ in range(max(1, self._config.workers))]
         try:
             async with asyncio.timeout(START_S):
                 for worker in self.workers:
@@ -106,7 +104,7 @@ class PocketsphinxAsr:
     def _greet(self, worker: Process) -> None:
         """A new process: tell it what was prepared."""
         for model in dict.fromkeys(self._models.values()):
-            worker.load(model)
+            _load(worker, model)
 
     async def close(self) -> None:
         for worker in self.workers:
@@ -125,7 +123,7 @@ class PocketsphinxAsr:
         self._models |= wanted
         for model in dict.fromkeys(wanted.values()):
             for worker in self.workers:
-                worker.load(model)
+                _load(worker, model)
 
     def _model(self, expectation: Expectation) -> Model:
         words = self._pronounce
@@ -160,13 +158,27 @@ class PocketsphinxAsr:
             _log.warning("expectation_not_prepared", expectation=expectation.name)
             model = self._models[expectation] = self._model(expectation)
         if model.key not in worker.loaded:
-            worker.build(model, to_json(expectation, self._pronounce))
-        session = Session(next(self._numbers), worker, self.rate, self._lost, expectation)
-        worker.open(session.number, model, session.take)
+            worker.loaded.add(model.key)  # built there and then, while its other utterances wait
+            worker.send(Kind.BUILD, 0, to_json(expectation, self._pronounce))
+        session = Session(
+            next(self._numbers),
+            worker,
+            self.rate,
+            self._lost,
+            Deadlines(HUNG_S, FINAL_S),
+            partial(fitted, expectation=expectation),
+        )
+        worker.open(session.number, model.key.encode(), session.take)
         return session
 
     def _lost(self, count: int) -> None:
         self.audio_lost_bytes += count
+
+
+def _load(worker: Process, model: Model) -> None:
+    if model.key not in worker.loaded:
+        worker.loaded.add(model.key)
+        worker.send(Kind.LOAD, 0, json.dumps(dataclasses.asdict(model)).encode())
 
 
 def fitted(words: Words, expectation: Expectation) -> Words:
@@ -179,118 +191,3 @@ def fitted(words: Words, expectation: Expectation) -> Words:
         if matches(expectation, other):
             return Words(other, True, confidence, (), words.nbest)
     return Words(words.text, True, confidence, words.words, words.nbest)
-
-
-class Session:
-    """One utterance. The newest partial replaces one that was not read yet."""
-
-    def __init__(
-        self,
-        number: int,
-        worker: Process | None,
-        rate: int,
-        lost: Callable[[int], None],
-        expectation: Expectation = NOTHING,
-    ) -> None:
-        self.number = number
-        self._worker, self._rate, self._lost, self._expectation = worker, rate, lost, expectation
-        self._loop = asyncio.get_running_loop()
-        self._batch = bytearray()
-        self._sent = self._decoded = 0
-        self._partial: Words | None = None
-        self._final: Words | None = None
-        self._news = asyncio.Event()
-        self._finished = self._cancelled = False
-        self._due_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def push(self, pcm: bytes) -> None:
-        if self._worker is None or self._finished or self._final or self._cancelled:
-            return
-        waiting = self._sent - self._decoded + len(self._batch)
-        if waiting + len(pcm) > BACKLOG_S * self._rate * 2:
-            self._lost(len(pcm))
-            return
-        self._batch += pcm
-        if len(self._batch) >= MESSAGE_MS * self._rate // 1000 * 2:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._worker and self._batch:
-            self._worker.send(Kind.AUDIO, self.number, bytes(self._batch))
-            self._sent += len(self._batch)
-            self._batch.clear()
-
-    def finish(self) -> None:
-        if self._finished or self._cancelled:
-            return
-        self._finished = True
-        if self._worker is None:
-            self._end(EMPTY)
-        elif self._final is not None:
-            self._news.set()
-        else:
-            self._flush()
-            self._worker.send(Kind.FINISH, self.number, b"")
-            self._due_at = self._loop.time() + FINAL_S
-            self._timer = self._loop.call_later(HUNG_S, self._overdue)
-
-    def _overdue(self) -> None:
-        """No result yet. A worker that said something meanwhile is only busy."""
-        if self._worker is None or self._final is not None:
-            return
-        quiet = self._loop.time() - self._worker.heard_at
-        patience = HUNG_S if self._worker.ready.is_set() else START_S  # one that still starts may take its time
-        if quiet >= patience:
-            self._worker.kill("no result")
-        elif self._loop.time() >= self._due_at:
-            _log.error("result_late", utterance=self.number)
-            self._worker.cancel(self.number)
-            self._end(EMPTY)
-        else:
-            self._timer = self._loop.call_later(min(patience - quiet, HUNG_S), self._overdue)
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._worker:
-            self._worker.cancel(self.number)
-        self._stop_timer()
-        self._news.set()
-
-    def take(self, message: Message | None) -> None:
-        """From the worker: progress, words, or None when it was lost."""
-        match message:
-            case None:
-                self._end(EMPTY)
-            case Message(Kind.AUDIO, _, payload):
-                self._decoded = int(payload)
-            case Message(Kind.PARTIAL, _, payload):
-                self._partial = words_from_json(payload)
-                self._news.set()
-            case Message(Kind.FINAL, _, payload):
-                self._end(fitted(words_from_json(payload), self._expectation))
-
-    def _end(self, final: Words) -> None:
-        if self._final is None:
-            self._final = final
-            self._stop_timer()
-            self._news.set()
-
-    def _stop_timer(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-
-    async def words(self) -> AsyncIterator[Words]:
-        """Partials, then one final after `finish`. A lost worker's final is empty; it waits for `finish` too."""
-        while not self._cancelled:
-            await self._news.wait()
-            self._news.clear()
-            if self._cancelled:
-                return
-            partial, self._partial = self._partial, None
-            if self._final is not None and self._finished:
-                yield self._final
-                return
-            if partial is not None:
-                yield partial

@@ -28,6 +28,9 @@ class Process:
 
     def __init__(self, module: str, hello: bytes, greeted: Callable[[Process], None] = lambda process: None) -> None:
         self.ready = asyncio.Event()
+        self.tried = asyncio.Event()
+        """The first process is ready, or was lost before it was; then `fault` may say why."""
+        self.fault = ""
         self.loaded: set[str] = set()
         """Keys of what it was told to load since it started."""
         self.heard_at = 0.0
@@ -97,6 +100,7 @@ class Process:
         self._release()
         takers, self._takers = self._takers, {}
         self.ready.clear()
+        self.tried.set()
         pause = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
         self._failures += 1
         if pause:
@@ -174,8 +178,10 @@ class Process:
         if message.kind is Kind.HELLO:
             self._failures = 0
             self.ready.set()
+            self.tried.set()
         elif message.kind is Kind.FAULT:
-            _log.error("recogniser_fault", why=message.payload.decode(errors="replace"))
+            self.fault = message.payload.decode(errors="replace")
+            _log.error("recogniser_fault", why=self.fault)
         else:
             gone = message.kind is Kind.FINAL
             take = self._takers.pop(message.utterance, None) if gone else self._takers.get(message.utterance)

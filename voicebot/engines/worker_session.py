@@ -88,7 +88,8 @@ class Session:
             self._flush()
             self._worker.send(Kind.FINISH, self.number, b"")
             self._due_at = self._loop.time() + self._deadlines.final_s
-            self._timer = self._loop.call_later(self._deadlines.hung_s, self._overdue)
+            soonest = min(self._deadlines.hung_s, self._deadlines.final_s)
+            self._timer = self._loop.call_later(soonest, self._overdue)
 
     def _overdue(self) -> None:
         """No result yet. A worker that said something meanwhile is only busy."""
@@ -102,7 +103,8 @@ class Session:
             self._worker.cancel(self.number)
             self._end(EMPTY)
         else:
-            self._timer = self._loop.call_later(self._deadlines.hung_s - quiet, self._overdue)
+            left = min(self._deadlines.hung_s - quiet, self._due_at - self._loop.time())
+            self._timer = self._loop.call_later(left, self._overdue)
 
     def cancel(self) -> None:
         self._cancelled = True

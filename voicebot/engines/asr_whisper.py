@@ -5,6 +5,7 @@ A model is one `.pt` file. Options: see `whisper_engine`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,8 @@ class Whisper:
         # The library knows which attention heads tell the time only of models that it fetched itself.
         heads = whisper._ALIGNMENT_HEADS.get(Path(wanted.model).stem)
         if heads:
-            self._model.set_alignment_heads(heads)
+            with contextlib.suppress(RuntimeError):  # a model of one's own by that name has other heads
+                self._model.set_alignment_heads(heads)
 
     def hear(self, sounds: Sequence[Sound], wish: Wish) -> list[list[Segment]]:
         """One pass over all sounds, and one each that places the words in time."""

@@ -40,7 +40,7 @@ _log = log.get("vad")
 
 
 def model_file() -> str | None:
-    """Path of the ONNX file inside the installed silero-vad package, which is never imported, or in the models folder."""
+    """Path of the ONNX file in the installed silero-vad package, which is never imported, or in the models folder."""
     try:
         files = metadata.files("silero-vad") or []
     except metadata.PackageNotFoundError:
@@ -53,7 +53,7 @@ def model_file() -> str | None:
 def check() -> str | None:
     """What it needs, in one sentence."""
     if model_file() is None:
-        return "the silero-vad package: pip install --no-deps silero-vad, or voicebot models get silero/vad (until then WebRTC's detector stands in)"
+        return "the silero-vad package or voicebot models get silero/vad (until then WebRTC's detector stands in)"
     return None
 
 

@@ -62,7 +62,7 @@ class Utterance:
     def sound(self) -> Sound:
         """What to hear now; the newest, should it be more than the model hears at once."""
         pcm = bytes(self._pcm[: len(self._pcm) // 2 * 2])
-        return np.frombuffer(pcm, "<i2").astype(np.float32)[-WINDOW_S * RATE :] / 32768
+        return np.frombuffer(pcm, "<i2").astype(np.float32)[-WINDOW_S * RATE :] / np.float32(32768)
 
     def take(self, segments: list[Segment]) -> bool:
         """A hypothesis about `sound()`; whether the partial result grew."""

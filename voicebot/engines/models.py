@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
 from pathlib import Path
 
@@ -45,3 +46,9 @@ def present(model: Model, root: Path) -> bool:
     """Whether all of a model's files are there, without looking inside them."""
     paths = [root / file.path for file in model.files]
     return all(any(path.iterdir()) if path.is_dir() else path.is_file() for path in paths)
+
+
+def fingerprint(file: Path) -> str:
+    """Changes with the model, without reading all of it: its name says nothing about one that was trained further."""
+    seen = file.stat()
+    return hashlib.sha256(f"{seen.st_size}:{seen.st_mtime_ns}".encode()).hexdigest()[:8]

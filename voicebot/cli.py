@@ -8,7 +8,21 @@ import typer
 from rich.console import Console
 
 from voicebot import __version__
-from voicebot.commands import bench, call, calls, dial, dialplan, doctor, measure, serve, settings, sip, turns, twilio
+from voicebot.commands import (
+    bench,
+    call,
+    calls,
+    dial,
+    dialplan,
+    doctor,
+    measure,
+    models,
+    serve,
+    settings,
+    sip,
+    turns,
+    twilio,
+)
 from voicebot.errors import VoicebotError
 
 app = typer.Typer(
@@ -24,6 +38,7 @@ app.command()(call.call)
 app.command()(dial.dial)
 app.add_typer(calls.app, name="calls", help="The calls that were taken.")
 app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans.")
+app.add_typer(models.app, name="models", help="Models for engines on this machine.")
 app.add_typer(twilio.app, name="twilio", help="Point Twilio numbers here.")
 app.add_typer(sip.app, name="sip", help="SIP: what a proxy in front needs to know.")
 app.add_typer(measure.app, name="measure", help="How well it hears, how fast it answers.")

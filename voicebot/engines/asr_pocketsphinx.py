@@ -165,7 +165,7 @@ class PocketsphinxAsr:
             worker,
             self.rate,
             self._lost,
-            Deadlines(HUNG_S, FINAL_S),
+            Deadlines(HUNG_S, FINAL_S, START_S),
             partial(fitted, expectation=expectation),
         )
         worker.open(session.number, model.key.encode(), session.take)

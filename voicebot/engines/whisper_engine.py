@@ -70,7 +70,7 @@ class WhisperAsr:
         self.audio_lost_bytes = 0
         self.workers: list[Process] = []
         self._language = config.language
-        self._deadlines = Deadlines(2.0 * settings["deadline_s"], settings["deadline_s"])
+        self._deadlines = Deadlines(2.0 * settings["deadline_s"], settings["deadline_s"], START_S)
         primary = config.language.partition("-")[0].lower()
         self._hello = json.dumps({**settings, "engine": engine, "model": str(model), "language": primary}).encode()
         self._count = max(1, config.workers)

@@ -28,9 +28,11 @@ class Deadlines:
     """A worker that owes a result and says nothing for this long is killed."""
     final_s: float
     """A result that is not there after this is empty, however busy the worker."""
+    start_s: float
+    """A worker that was replaced may say nothing for this long: it still starts."""
 
 
-SOON = Deadlines(hung_s=3.0, final_s=10.0)
+SOON = Deadlines(hung_s=3.0, final_s=10.0, start_s=20.0)
 
 
 class Session:
@@ -96,14 +98,15 @@ class Session:
         if self._worker is None or self._final is not None:
             return
         quiet = self._loop.time() - self._worker.heard_at
-        if quiet >= self._deadlines.hung_s:
+        patience = self._deadlines.hung_s if self._worker.ready.is_set() else self._deadlines.start_s
+        if quiet >= patience:
             self._worker.kill("no result")
         elif self._loop.time() >= self._due_at:
             _log.error("result_late", utterance=self.number)
             self._worker.cancel(self.number)
             self._end(EMPTY)
         else:
-            left = min(self._deadlines.hung_s - quiet, self._due_at - self._loop.time())
+            left = min(patience - quiet, self._due_at - self._loop.time(), self._deadlines.hung_s)
             self._timer = self._loop.call_later(left, self._overdue)
 
     def cancel(self) -> None:

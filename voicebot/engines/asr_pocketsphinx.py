@@ -7,7 +7,8 @@ own and kept in `cache_dir`. Decoding happens while the caller speaks, in worker
 and holds no task. A worker that dies or hangs is replaced, and what it was listening to ends empty.
 
 Options (`engines.options.pocketsphinx` of a dialplan): `pronounce` {word: "P R AH N"}, `decoders` (utterances at
-once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `tuning` (fields of `Tuning`).
+once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `tuning` (fields of `Tuning`),
+`general` (true: a free expectation is decoded, too, with general English; poor, and slower than speech on a busy core).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from voicebot.core.expect import Expectation, Mode
 from voicebot.core.grammar import matches
 from voicebot.core.words import Words
 from voicebot.engines.base import EngineConfig
-from voicebot.engines.pocketsphinx_model import Model, model_of, to_json
+from voicebot.engines.pocketsphinx_model import Model, general, model_of, to_json
 from voicebot.engines.worker_messages import Kind
 from voicebot.engines.worker_process import Process
 from voicebot.engines.worker_session import Deadlines, Session
@@ -45,6 +46,9 @@ HUNG_S = 3.0
 """A worker that owes a result and says nothing for this long is killed."""
 FINAL_S = 10.0
 """A result that is not there after this is empty, however busy the worker."""
+PATIENT = Deadlines(START_S, START_S, START_S)
+"""For general English: its dictionary alone takes seconds to load."""
+
 UNFIT = 0.4
 """Most confidence for a closed result that is not a phrase, or was not the best hypothesis."""
 _log = log.get("asr_pocketsphinx")
@@ -75,6 +79,7 @@ class PocketsphinxAsr:
         self.audio_lost_bytes = 0
         self._config = config
         self._pronounce = {str(w).lower(): str(p) for w, p in dict(options.get("pronounce", {})).items()}
+        self._general = bool(options.get("general", False))
         self._folder = config.cache_dir
         self._temporary = ""
         self._models: dict[Expectation, Model] = {}
@@ -116,7 +121,7 @@ class PocketsphinxAsr:
 
     async def prepare(self, expectations: Sequence[Expectation]) -> None:
         """Build what is not cached. `UsageError` for phrases or pronunciations that cannot be read."""
-        wanted = {e: self._model(e) for e in expectations if e.mode is not Mode.FREE and e.phrases}
+        wanted = {e: self._model(e) for e in expectations if self._heard(e)}
         missing = {model.key: e for e, model in wanted.items() if not model.built()}
         if missing:
             await self._build(list(missing.values()))
@@ -125,7 +130,13 @@ class PocketsphinxAsr:
             for worker in self.workers:
                 _load(worker, model)
 
+    def _heard(self, expectation: Expectation) -> bool:
+        """Whether it is decoded at all."""
+        return self._general or _bound(expectation)
+
     def _model(self, expectation: Expectation) -> Model:
+        if not _bound(expectation):
+            return general(self._folder)
         words = self._pronounce
         return self._models.get(expectation) or model_of(expectation, words, self._folder)
 
@@ -150,7 +161,7 @@ class PocketsphinxAsr:
             raise UsageError(f"The recogniser cannot use the dialplan's phrases: {why[-1] if why else '?'}")
 
     def open(self, expectation: Expectation) -> Session:
-        if expectation.mode is Mode.FREE or not expectation.phrases or not self.workers:
+        if not self.workers or not self._heard(expectation):
             return Session(0, None, self.rate, self._lost)
         worker = min(self.workers, key=lambda each: (not each.running, each.utterances))
         model = self._models.get(expectation)
@@ -165,7 +176,7 @@ class PocketsphinxAsr:
             worker,
             self.rate,
             self._lost,
-            Deadlines(HUNG_S, FINAL_S, START_S),
+            Deadlines(HUNG_S, FINAL_S, START_S) if _bound(expectation) else PATIENT,
             partial(fitted, expectation=expectation),
         )
         worker.open(session.number, model.key.encode(), session.take)
@@ -173,6 +184,11 @@ class PocketsphinxAsr:
 
     def _lost(self, count: int) -> None:
         self.audio_lost_bytes += count
+
+
+def _bound(expectation: Expectation) -> bool:
+    """Whether there are phrases to listen for."""
+    return expectation.mode is not Mode.FREE and bool(expectation.phrases)
 
 
 def _load(worker: Process, model: Model) -> None:

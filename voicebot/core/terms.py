@@ -108,8 +108,9 @@ class Terms:
         for start in range(len(words)):
             for end in range(start + 1, min(start + MOST_WORDS, len(words)) + 1):
                 stretch = words[start:end]
-                if not all(word in self._common or len(word) == 1 for word in stretch):
-                    found += self._closest(" ".join(stretch), start, end)
+                text = " ".join(stretch)
+                if text in self._exact or not all(word in self._common or len(word) == 1 for word in stretch):
+                    found += self._closest(text, start, end)
         return found
 
     def _closest(self, text: str, start: int, end: int) -> list[Match]:

@@ -8,7 +8,7 @@ and holds no task. A worker that dies or hangs is replaced, and what it was list
 
 Options (`engines.options.pocketsphinx` of a dialplan): `pronounce` {word: "P R AH N"}, `decoders` (utterances at
 once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `tuning` (fields of `Tuning`),
-`general` (true: a free expectation is decoded, too, with general English; poor, and slower than speech on a busy core).
+`general` (true: everything is decoded with general English, whatever the dialplan expects: poor, and not bound).
 """
 
 from __future__ import annotations
@@ -131,11 +131,11 @@ class PocketsphinxAsr:
                 _load(worker, model)
 
     def _heard(self, expectation: Expectation) -> bool:
-        """Whether it is decoded at all."""
-        return self._general or _bound(expectation)
+        """Whether it is decoded at all: there are phrases to listen for."""
+        return self._general or (expectation.mode is not Mode.FREE and bool(expectation.phrases))
 
     def _model(self, expectation: Expectation) -> Model:
-        if not _bound(expectation):
+        if self._general:
             return general(self._folder)
         words = self._pronounce
         return self._models.get(expectation) or model_of(expectation, words, self._folder)
@@ -176,7 +176,7 @@ class PocketsphinxAsr:
             worker,
             self.rate,
             self._lost,
-            Deadlines(HUNG_S, FINAL_S, START_S) if _bound(expectation) else PATIENT,
+            PATIENT if self._general else Deadlines(HUNG_S, FINAL_S, START_S),
             partial(fitted, expectation=expectation),
         )
         worker.open(session.number, model.key.encode(), session.take)
@@ -184,11 +184,6 @@ class PocketsphinxAsr:
 
     def _lost(self, count: int) -> None:
         self.audio_lost_bytes += count
-
-
-def _bound(expectation: Expectation) -> bool:
-    """Whether there are phrases to listen for."""
-    return expectation.mode is not Mode.FREE and bool(expectation.phrases)
 
 
 def _load(worker: Process, model: Model) -> None:

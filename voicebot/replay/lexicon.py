@@ -3,7 +3,8 @@
 * Names spelled by real people: the recogniser hears letters, the lexicon is a directory of all names there.
 * Coffee orders by real people, heard with general English, as a recogniser hears that knows nothing of the dialplan:
   drink, size and roast are the terms.
-* Names and jargon in sentences, spoken by espeak-ng's voices, heard with general English.
+* Names and jargon in sentences, spoken by espeak-ng's voices, heard by a recogniser that expects these sentences: once
+  with the names as they are spelled, once with the ways in which the lexicon says they are said and heard.
 
 Everything comes over a telephone (8 kHz, μ-law). Without the lexicon a term is right when it stands in the best
 hypothesis; with it, when it is the term found. `asked` of those found are unsure enough for the flow to ask back or to
@@ -17,11 +18,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voicebot.core import lexicon
 from voicebot.core.expect import NOTHING, Expectation, Mode
 from voicebot.core.forms import UNSURE
-from voicebot.core.grammar import normalise
+from voicebot.core.grammar import Word, normalise
+from voicebot.core.hearing import confidence
+from voicebot.core.phrases import write
 from voicebot.core.plan import Term
-from voicebot.core.terms import Match, Terms
+from voicebot.core.terms import Terms
 from voicebot.core.words import Words
 from voicebot.engines import registry
 from voicebot.engines.base import Asr, EngineConfig, Tts
@@ -104,22 +108,29 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Task:
     name: str
-    expectation: Expectation
+    plain: Expectation
+    """What the recogniser expects without a lexicon; `NOTHING`: it hears general English."""
+    biased: Expectation
+    """… and with it."""
     terms: Terms
     said: Callable[[], AsyncIterator[Said]]
 
 
 async def measure(folder: Path, limit: int = 0, only: str = "", engine: str = "pocketsphinx") -> list[Score]:
     """`limit`: at most this many recordings of each kind (0: all). `UsageError` when there is nothing to measure."""
-    options = {"rate": RATE, "general": True} if engine == "pocketsphinx" else {}
     tasks = [task for task in _tasks(recordings(folder), limit) if only in task.name]
     if not tasks:
         raise UsageError(f"Nothing to measure is called {only!r}.")
+    return [await _run(task, engine) for task in tasks]
+
+
+async def _run(task: Task, engine: str) -> Score:
+    options = {"rate": RATE, "general": task.plain is NOTHING} if engine == "pocketsphinx" else {}
     asr: Asr = registry.load("asr", engine).create(EngineConfig(options=options))
     await asr.start()
     try:
-        await asr.prepare([task.expectation for task in tasks])
-        return [await _score(task, asr) for task in tasks]
+        await asr.prepare([task.plain, task.biased])
+        return await _score(task, asr)
     finally:
         await asr.close()
 
@@ -128,19 +139,19 @@ async def _score(task: Task, asr: Asr) -> Score:
     counts = dict.fromkeys(("total", "without", "found", "asked", "wrong", "wrong_asked", "empty", "alarms"), 0)
     async for said in task.said():
         pcm = said.pcm if asr.rate == RATE else mixing.resampled(said.pcm, RATE, asr.rate)
-        words = await hear(asr, task.expectation, pcm)
-        for key, count in judged(task.terms, said.terms, words).items():
+        plain = await hear(asr, task.plain, pcm)
+        biased = plain if task.biased is task.plain else await hear(asr, task.biased, pcm)
+        for key, count in judged(task.terms, said.terms, plain, biased).items():
             counts[key] += count
     return Score(task.name, **counts)
 
 
-def judged(terms: Terms, said: Sequence[str], words: Words) -> dict[str, int]:
-    """Counts of one utterance."""
-    found = _found(terms, words)
+def judged(terms: Terms, said: Sequence[str], plain: Words, biased: Words) -> dict[str, int]:
+    """Counts of one utterance, as it was heard without the lexicon and with it."""
+    sure = _found(terms, biased)
     if not said:
-        return {"empty": 1, "alarms": int(bool(found))}
-    plainly = normalise(words.text)
-    sure = {match.term: match.confidence for match in found}
+        return {"empty": 1, "alarms": int(bool(sure))}
+    plainly = normalise(plain.text)
     right = [term for term in said if term in sure]
     wrong = [term for term in sure if term not in said]
     return {
@@ -153,12 +164,13 @@ def judged(terms: Terms, said: Sequence[str], words: Words) -> dict[str, int]:
     }
 
 
-def _found(terms: Terms, words: Words) -> list[Match]:
-    """In the best hypothesis; where that has none, in the nearest of the others."""
+def _found(terms: Terms, words: Words) -> dict[str, float]:
+    """Term → how sure the flow may be of it: as sure as it is alike and was heard. In the best hypothesis; where that
+    has none, in the nearest of the others."""
     found = terms.find(normalise(words.text))
     if not found and (other := terms.nearest(words.nbest)):
-        return [other]
-    return found
+        return {other.term: other.confidence * words.confidence}
+    return {each.term: each.confidence * confidence(words, each.start, each.end) for each in found}
 
 
 def _stands(term: str, words: Sequence[str]) -> bool:
@@ -179,11 +191,24 @@ def _tasks(found: Sequence[Recording], limit: int) -> list[Task]:
     spelled = [*((r, (_name(r),)) for r in names[: limit or None]), *((r, ()) for r in others[: limit or None])]
     drinks = [(r, _ordered(r)) for r in orders[: limit or None]]
     every = [
-        Task("names spelled (AN4)", SPELLED, directory, lambda: _recorded(spelled)),
-        Task("coffee orders, general English", NOTHING, menu, lambda: _recorded(drinks)),
-        Task("names and jargon, synthesised", NOTHING, Terms(JARGON), lambda: _synthesised(limit)),
+        Task("names spelled (AN4)", SPELLED, SPELLED, directory, lambda: _recorded(spelled)),
+        Task("coffee orders, general English", NOTHING, NOTHING, menu, lambda: _recorded(drinks)),
+        Task("names and jargon, synthesised", *_expected(), Terms(JARGON), lambda: _synthesised(limit)),
     ]
-    return [task for task in every if task.expectation is not SPELLED or spelled]
+    kept = {every[0].name: spelled, every[1].name: drinks}
+    return [task for task in every if kept.get(task.name, True)]
+
+
+def _expected() -> tuple[Expectation, Expectation]:
+    """The sentences of the synthesised callers, without the lexicon and with it."""
+    phrases = tuple([each.format("{who}").lower() for each in CARRIERS] * 4 + [each.lower() for each in EMPTY_TALK])
+    ways = lexicon.heard(JARGON)
+    plain = tuple(name.lower() for name in JARGON)
+    said = tuple(write(lexicon.widen(Word(name), ways)) for name in plain)
+    return (
+        Expectation("measure/plain", Mode.OPEN, phrases, (("who", plain),)),
+        Expectation("measure/lexicon", Mode.OPEN, phrases, (("who", said),)),
+    )
 
 
 def _is_name(text: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ class Coqui:
     """One model with one speaker; see `speech_program.Voice`."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # no library may fetch anything behind our back
         if settings["stand_in"]:
             stand_in()
         import torch

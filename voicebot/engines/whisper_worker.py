@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import select
 import signal
 import socket
@@ -180,6 +181,7 @@ class Worker:
 
     def _settle(self, settings: dict[str, Any]) -> None:
         """Load the model, and hear a second of nothing: the first caller must not pay for what is made lazily."""
+        os.environ["HF_HUB_OFFLINE"] = "1"  # no library may fetch anything behind our back
         self._step_ms, self._batch, self._beam = settings["step_ms"], settings["batch"], settings["beam"]
         backend: Backend = importlib.import_module(settings["engine"]).load(Load.of(settings))
         backend.hear([np.zeros(RATE, np.float32)], Wish(settings["language"], "", 1))

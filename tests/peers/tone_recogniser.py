@@ -13,7 +13,10 @@ from voicebot.core.hallucinations import Segment
 from voicebot.core.words import Word
 from voicebot.engines.whisper_backend import RATE, Load, Sound, Wish
 
-VOCABULARY = "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike".split()
+VOCABULARY = (
+    "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo "
+    "sierra tango uniform victor whiskey xray yankee zulu"
+).split()
 WORD_MS = 400
 _STEP_MS = 20
 

@@ -23,7 +23,7 @@ from voicebot.engines.base import EngineConfig
 from voicebot.engines.whisper_backend import RATE, Load, Sound, Wish, prompt_of
 from voicebot.engines.whisper_engine import WhisperAsr, settings_of
 from voicebot.engines.worker_session import Session
-from voicebot.errors import UsageError
+from voicebot.errors import PeerError, UsageError
 
 NAMES = Expectation("names", Mode.OPEN, ("{who}",), hints=("Nguyen", "Siobhan"))
 HEAVY = [
@@ -158,7 +158,7 @@ def broken(engine: ModuleType, tmp_path: Path) -> Path:
 
 async def test_a_model_that_cannot_be_loaded_is_said_at_once(engine: ModuleType, broken: Path) -> None:
     started = engine.create(EngineConfig(options={"model": str(broken)}))
-    with pytest.raises(UsageError, match="cannot be loaded"):
+    with pytest.raises(PeerError, match="cannot be loaded"):
         await started.start()
 
 

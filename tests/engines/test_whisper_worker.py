@@ -15,7 +15,7 @@ from voicebot.core.words import Words
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.whisper_engine import WhisperAsr, settings_of
 from voicebot.engines.worker_session import Session
-from voicebot.errors import UsageError
+from voicebot.errors import PeerError
 
 FAULTY = Expectation("faulty", Mode.OPEN, (), hints=("explode",))
 
@@ -156,5 +156,5 @@ async def test_what_is_longer_than_the_backlog_is_dropped_and_counted(asr: Whisp
 
 async def test_a_model_that_cannot_be_loaded_is_one_sentence() -> None:
     broken = WhisperAsr("tests.peers.no_such_module", Path("."), settings_of("whisper", {}), EngineConfig())
-    with pytest.raises(UsageError, match="cannot be loaded: ModuleNotFoundError"):
+    with pytest.raises(PeerError, match="cannot be loaded: ModuleNotFoundError"):
         await broken.start()

@@ -53,7 +53,7 @@ def model_file() -> str | None:
 def check() -> str | None:
     """What it needs, in one sentence."""
     if model_file() is None:
-        return "the silero-vad package or voicebot models get silero/vad (until then WebRTC's detector stands in)"
+        return "pip install --no-deps silero-vad, or voicebot models get silero/vad (WebRTC's detector stands in)"
     return None
 
 

@@ -78,8 +78,7 @@ class WhisperAsr:
         self._prompts: dict[Expectation, str] = {}
 
     async def start(self) -> None:
-        """Load the model in every worker. `UsageError` when it cannot be loaded, `PeerError` when that takes too
-        long."""
+        """Load the model in every worker. `PeerError` when it cannot be loaded, or not in time."""
         self.workers = [Process(WORKER, self._hello) for _ in range(self._count)]
         try:
             async with asyncio.timeout(START_S):
@@ -91,7 +90,7 @@ class WhisperAsr:
         broken = next((worker.fault or "its process ended" for worker in self.workers if not worker.ready.is_set()), "")
         if broken:
             await self.close()
-            raise UsageError(f"The recogniser's model cannot be loaded: {broken}")
+            raise PeerError(f"The recogniser's model cannot be loaded: {broken}")
 
     async def close(self) -> None:
         for worker in self.workers:

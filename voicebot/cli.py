@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from voicebot import __version__
 from voicebot.commands import (
@@ -57,5 +58,5 @@ def main() -> None:
     try:
         app()
     except VoicebotError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", soft_wrap=True, markup=True)
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, markup=True)
         sys.exit(2)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from voicebot.core.pronounce import pronounce
 
@@ -64,6 +65,21 @@ def alike(a: Sequence[str], b: Sequence[str], cost: Cost) -> float:
             changed = before + cost(mine, part)
             before, row[at] = row[at], min(row[at] + cost(mine, ""), row[at - 1] + cost("", part), changed)
     return max(0.0, 1 - row[-1] / max(len(a), len(b), 1))
+
+
+_CLASSES = {
+    phone: group
+    for group, members in enumerate(("B P F V W", "K G S Z SH ZH CH JH", "T D TH DH", "L R ER", "M N NG"))
+    for phone in members.split()
+}
+"""Consonants that are taken for each other, roughly those of Soundex."""
+
+
+@lru_cache(maxsize=4096)
+def skeleton(text: str) -> frozenset[tuple[int, ...]]:
+    """Pairs of neighbouring consonants of a text, by class: texts that sound alike share one. A quick first sieve."""
+    classes = [_CLASSES[phone] for phone in phones(text) if phone in _CLASSES]
+    return frozenset(pairwise(classes)) or frozenset((each,) for each in classes)
 
 
 @lru_cache(maxsize=4096)

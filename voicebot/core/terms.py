@@ -7,6 +7,7 @@ any other term, is taken; how close decides how sure the flow may be, so that a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
@@ -15,7 +16,7 @@ from voicebot.core.grammar import Choice, Node, Row, TypeUse, normalise
 from voicebot.core.grammar import Word as Literal
 from voicebot.core.grammar import parse as parse_phrase
 from voicebot.core.plan import Term
-from voicebot.core.soundalike import phones, sounds_alike, spelled_alike
+from voicebot.core.soundalike import phones, skeleton, sounds_alike, spelled_alike
 from voicebot.core.words import Word, Words
 
 LIKE = 0.72
@@ -23,6 +24,8 @@ LIKE = 0.72
 SPELLED_LIKE = 0.6
 MARGIN = 0.12
 """Ahead of the next term by this much, it is no rival."""
+MANY_PAIRS = 4
+"""Pairs of consonants in a stretch from which a term must share two of them to be compared at all."""
 LEAST_PHONES = 4
 """Shorter terms sound like too many words: they must be heard exactly."""
 MOST_WORDS = 4
@@ -56,6 +59,10 @@ class Terms:
             for form in forms
             if form == key.lower() or len(phones(form)) >= LEAST_PHONES
         }
+        self._sieve: dict[tuple[int, ...], set[str]] = {}
+        for key, forms in self._forms.items():
+            for pair in (pair for form in forms for pair in skeleton(form)):
+                self._sieve.setdefault(pair, set()).add(key)
         self._near: dict[str, tuple[tuple[float, str], ...]] = {}
         self._common = frozenset(common)
 
@@ -119,12 +126,15 @@ class Terms:
         if text not in self._near:
             if len(self._near) >= MOST_KEPT:
                 self._near.clear()
-            size = len(phones(text))
-            scores = ((self._like(text, forms, size), key) for key, forms in self._forms.items())
-            self._near[text] = tuple(nlargest(2, scores))
+            pairs = skeleton(text)
+            shared = Counter(key for pair in pairs for key in self._sieve.get(pair, ()))
+            rivals = sorted(key for key, count in shared.items() if count > (len(pairs) >= MANY_PAIRS))
+            self._near[text] = tuple(nlargest(2, ((self._like(text, self._forms[key]), key) for key in rivals)))
         return _chosen(self._near[text], LIKE, start, end)
 
-    def _like(self, text: str, forms: Sequence[str], size: int) -> float:
+    @staticmethod
+    def _like(text: str, forms: Sequence[str]) -> float:
+        size = len(phones(text))
         fit = [form for form in forms if LEAST_PHONES <= len(phones(form)) and abs(len(phones(form)) - size) <= 3]
         return max((sounds_alike(text, form) for form in fit), default=0.0)
 

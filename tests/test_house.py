@@ -310,11 +310,18 @@ WITHIN = {"starlette"}
 """Imported and not asked for: the layer under FastAPI, in the version that it asks for."""
 
 
+def optional() -> set[str]:
+    """What only an extra asks for, and what that brings: imported by one engine, where it is installed."""
+    extras = project()["optional-dependencies"]
+    assert isinstance(extras, dict)
+    return {plain(name) for group in extras.values() for name in group} | {"torch", "ctranslate2"}
+
+
 def test_what_the_package_imports_is_what_its_install_asks_for() -> None:
     providers = packages_distributions()
     tops = {name.partition(".")[0] for file in MODULES for name in imports(file)} - {"voicebot", "__future__"}
     used = {plain(providers[top][0]) for top in tops - set(sys.stdlib_module_names) if top in providers}
-    assert used - WITHIN == asked_for() - BESIDE
+    assert used - WITHIN - optional() == asked_for() - BESIDE
 
 
 def test_the_base_install_asks_for_no_torch_and_pins_none() -> None:

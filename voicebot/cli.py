@@ -6,9 +6,24 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from voicebot import __version__
-from voicebot.commands import bench, call, calls, dial, dialplan, doctor, measure, serve, settings, sip, turns, twilio
+from voicebot.commands import (
+    bench,
+    call,
+    calls,
+    dial,
+    dialplan,
+    doctor,
+    measure,
+    models,
+    serve,
+    settings,
+    sip,
+    turns,
+    twilio,
+)
 from voicebot.errors import VoicebotError
 
 app = typer.Typer(
@@ -24,6 +39,7 @@ app.command()(call.call)
 app.command()(dial.dial)
 app.add_typer(calls.app, name="calls", help="The calls that were taken.")
 app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans.")
+app.add_typer(models.app, name="models", help="Models for engines on this machine.")
 app.add_typer(twilio.app, name="twilio", help="Point Twilio numbers here.")
 app.add_typer(sip.app, name="sip", help="SIP: what a proxy in front needs to know.")
 app.add_typer(measure.app, name="measure", help="How well it hears, how fast it answers.")
@@ -42,5 +58,5 @@ def main() -> None:
     try:
         app()
     except VoicebotError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", soft_wrap=True, markup=True)
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, markup=True)
         sys.exit(2)

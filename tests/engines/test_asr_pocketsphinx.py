@@ -18,10 +18,11 @@ import pytest
 from voicebot.core.expect import NOTHING, Expectation, Mode
 from voicebot.core.words import Words
 from voicebot.engines import asr_pocketsphinx as pocketsphinx
-from voicebot.engines.asr_pocketsphinx import PocketsphinxAsr, Session, fitted
+from voicebot.engines.asr_pocketsphinx import PocketsphinxAsr, fitted
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.pocketsphinx_decoder import Widener
 from voicebot.engines.pocketsphinx_model import build, dictionary, model_of
+from voicebot.engines.worker_session import Session
 from voicebot.errors import UsageError
 from voicebot.replay import mixing
 

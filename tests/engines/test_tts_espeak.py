@@ -5,14 +5,16 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import uvloop
 
-from voicebot.engines import espeak_pipe, tts_espeak
+from voicebot.engines import speech_pipe, tts_espeak
 from voicebot.engines.base import EngineConfig, Speech
-from voicebot.engines.espeak_pipe import Program
+from voicebot.engines.speech_engine import SpeechTts
+from voicebot.engines.speech_pipe import Program
 from voicebot.errors import PeerError, UsageError
 
 LONG = "The office is open from Monday to Friday, and on Saturday we take calls until noon. "
@@ -23,7 +25,7 @@ async def clauses(*texts: str) -> AsyncIterator[str]:
         yield text
 
 
-async def said(tts: tts_espeak.EspeakTts, *texts: str) -> list[Speech]:
+async def said(tts: SpeechTts, *texts: str) -> list[Speech]:
     return [speech async for speech in tts.speak(clauses(*texts))]
 
 
@@ -38,21 +40,21 @@ def words(speech: list[Speech]) -> list[tuple[str, int]]:
 
 
 @pytest.fixture
-async def tts() -> AsyncIterator[tts_espeak.EspeakTts]:
+async def tts() -> AsyncIterator[SpeechTts]:
     engine = tts_espeak.create(EngineConfig())
     await engine.start()
     yield engine
     await engine.close()
 
 
-async def test_speech_is_8_khz_in_chunks_of_about_60_ms(tts: tts_espeak.EspeakTts) -> None:
+async def test_speech_is_8_khz_in_chunks_of_about_60_ms(tts: SpeechTts) -> None:
     speech = await said(tts, LONG)
     assert {8000} == {s.rate for s in speech}
     assert max(len(s.pcm) // 2 for s in speech[:-1]) <= 8000 * 100 // 1000
     assert 4 < len(samples(speech)) / 8000 < 8
 
 
-async def test_words_concatenate_to_the_clauses_and_come_in_their_chunks(tts: tts_espeak.EspeakTts) -> None:
+async def test_words_concatenate_to_the_clauses_and_come_in_their_chunks(tts: SpeechTts) -> None:
     texts = ("Hello, Zoë — it's $5.50. ", "1234 <b>items</b> [[w3:d]]?", " … ", LONG * 8)
     speech = await said(tts, *texts)
     assert "".join(texts) == "".join(text for text, _ in words(speech))
@@ -61,7 +63,7 @@ async def test_words_concatenate_to_the_clauses_and_come_in_their_chunks(tts: tt
     assert sorted(places) == places
 
 
-async def test_a_word_is_placed_where_it_sounds(tts: tts_espeak.EspeakTts) -> None:
+async def test_a_word_is_placed_where_it_sounds(tts: SpeechTts) -> None:
     """Before "two" there is the pause of the full stop: little energy up to its place, much after it."""
     speech = await said(tts, "One. Two.")
     audio, at = samples(speech), words(speech)[1][1]
@@ -101,7 +103,7 @@ async def test_a_respelled_name_keeps_its_spelling_in_the_transcript() -> None:
     assert engine.voice_id != plainly.voice_id
 
 
-async def test_calls_share_one_program_and_a_slow_reader_holds_nobody_up(tts: tts_espeak.EspeakTts) -> None:
+async def test_calls_share_one_program_and_a_slow_reader_holds_nobody_up(tts: SpeechTts) -> None:
     async with aclosing(tts.speak(clauses(LONG * 3))) as slow:
         await anext(slow)
         others = await asyncio.gather(*(said(tts, f"Number {n}.") for n in range(8)))
@@ -109,34 +111,34 @@ async def test_calls_share_one_program_and_a_slow_reader_holds_nobody_up(tts: tt
 
 
 async def test_more_sentences_than_one_program_takes_are_refused_and_the_others_spoken() -> None:
-    program = Program()
+    program = Program(tts_espeak.PROGRAM)
     await program.start({"voice": "en-us"})
 
     async def samples_of(text: str) -> int:
         return sum([len(spoken.pcm) // 2 async for spoken in program.say(text)])
 
-    asked = [asyncio.ensure_future(samples_of("One.")) for _ in range(espeak_pipe.OUTSTANDING + 1)]
+    asked = [asyncio.ensure_future(samples_of("One.")) for _ in range(speech_pipe.OUTSTANDING + 1)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     await program.close()
     assert [PeerError] == [type(answer) for answer in answers if isinstance(answer, BaseException)]
     assert all(isinstance(answer, PeerError) or answer > 2000 for answer in answers)
 
 
-async def test_closing_the_reader_cancels_and_the_next_clause_is_spoken(tts: tts_espeak.EspeakTts) -> None:
+async def test_closing_the_reader_cancels_and_the_next_clause_is_spoken(tts: SpeechTts) -> None:
     for _ in range(40):  # more than may be outstanding
         async with aclosing(tts.speak(clauses(LONG))) as speech:
             await anext(speech)
     assert "Next." == "".join(text for text, _ in words(await said(tts, "Next.")))
 
 
-async def test_a_program_that_dies_is_started_again_and_the_clause_spoken(tts: tts_espeak.EspeakTts) -> None:
+async def test_a_program_that_dies_is_started_again_and_the_clause_spoken(tts: SpeechTts) -> None:
     whole = await said(tts, LONG)
     os.kill(tts.pids[0], signal.SIGKILL)
     again = await said(tts, LONG)
     assert [word for word, _ in words(whole)] == [word for word, _ in words(again)]
 
 
-async def test_a_program_that_dies_in_the_middle_costs_no_word_and_repeats_none(tts: tts_espeak.EspeakTts) -> None:
+async def test_a_program_that_dies_in_the_middle_costs_no_word_and_repeats_none(tts: SpeechTts) -> None:
     """The text is longer than pipe and reader can hold, so the program is killed while it speaks."""
     text, speech = LONG * 3, []
     whole, dying = await said(tts, text), tts.pids[0]
@@ -149,12 +151,15 @@ async def test_a_program_that_dies_in_the_middle_costs_no_word_and_repeats_none(
     assert len(samples(whole)) == pytest.approx(len(samples(speech)), abs=80)
 
 
-async def test_a_program_that_hangs_is_replaced(tts: tts_espeak.EspeakTts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(espeak_pipe, "DEADLINE_S", 0.2)
+async def test_a_program_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tts_espeak, "PROGRAM", replace(tts_espeak.PROGRAM, answer_s=0.2))
+    tts = tts_espeak.create(EngineConfig())
+    await tts.start()
     hanging = tts.pids[0]
     os.kill(hanging, signal.SIGSTOP)
     assert "Still here." == "".join(text for text, _ in words(await said(tts, "Still here.")))
     assert hanging != tts.pids[0]
+    await tts.close()
 
 
 def test_the_same_holds_on_uvloop() -> None:
@@ -182,7 +187,7 @@ def test_the_same_holds_on_uvloop() -> None:
 
 async def test_a_program_that_cannot_start_is_a_peer_error_that_says_why() -> None:
     with pytest.raises(PeerError, match="no voice 'tlh'"):
-        await Program().start({"voice": "tlh"})
+        await Program(tts_espeak.PROGRAM).start({"voice": "tlh"})
 
 
 async def test_a_program_ends_when_the_engine_closes() -> None:

@@ -21,7 +21,7 @@ from voicebot.commands import settings as listing
 from voicebot.config import Settings
 from voicebot.core import dialplan
 from voicebot.core.dialplan import Dialplan
-from voicebot.engines import registry
+from voicebot.engines import models, registry
 from voicebot.errors import DialplanError, UsageError
 from voicebot.service.sip import lacking
 
@@ -64,7 +64,7 @@ def everything() -> list[Finding]:
     except UsageError as error:
         return [*found, Finding("settings", "values", Verdict.FAULT, str(error))]
     found += [Finding("settings", "unknown", Verdict.NOTE, fault) for fault in listing.unknown()]
-    found += [*engines(settings), *dialplans(settings)]
+    found += [*engines(settings), *models_here(), *dialplans(settings)]
     return [*found, *carriers(settings), *place(settings)]
 
 
@@ -93,6 +93,16 @@ def engines(settings: Settings) -> Iterator[Finding]:
     if settings.vad not in registry.names("vad"):
         names = ", ".join(registry.names("vad"))
         yield Finding(_STAGES["vad"], settings.vad, Verdict.FAULT, f"VOICEBOT_VAD names no engine; use one of: {names}")
+
+
+def models_here() -> Iterator[Finding]:
+    """Models that were fetched; that there is none is no news: the embedded engines need none."""
+    root = models.folder()
+    for name, model in models.known().items():
+        if models.present(model, root):
+            yield Finding("models", name, Verdict.OK, f"{model.about} ({model.licence})")
+        elif any((root / (file.path + ".part")).exists() for file in model.files):
+            yield Finding("models", name, Verdict.NOTE, f"half fetched; go on with voicebot models get {name}")
 
 
 def dialplans(settings: Settings) -> Iterator[Finding]:

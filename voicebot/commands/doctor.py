@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from voicebot.commands import checks
@@ -50,7 +51,7 @@ def _show(found: list[Finding], faults: list[Finding]) -> None:
     table.add_column("detail", overflow="fold")
     for topic, group in groupby(found, key=lambda finding: finding.topic):
         for number, finding in enumerate(group):
-            table.add_row("" if number else topic, _MARKS[finding.verdict], finding.name, finding.detail)
+            table.add_row("" if number else topic, _MARKS[finding.verdict], finding.name, escape(finding.detail))
         table.add_section()
     console.print(table)
     if faults:

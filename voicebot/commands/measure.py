@@ -187,3 +187,28 @@ def _write(path: Path, found: list[measuring.Row]) -> None:
         writer = csv.writer(file)
         writer.writerow(["task", "condition", "unit", "right", "total"])
         writer.writerows([row.task, row.condition, row.unit, row.right, row.total] for row in found)
+
+
+@app.command()
+def lexicon(
+    folder: Annotated[Path, typer.Argument(help="Folder with recordings and a MANIFEST.csv.")],
+    engine: Annotated[str, typer.Option(help="Recogniser.")] = "pocketsphinx",
+    only: Annotated[str, typer.Option(help="Tasks whose name contains this.")] = "",
+    limit: Annotated[int, typer.Option(help="At most this many recordings a task; 0: all.")] = 0,
+) -> None:
+    """Names and jargon understood with the lexicon and without, by telephone: real recordings, synthesised callers."""
+    from voicebot.replay import lexicon as measuring
+
+    log.configure(level="warning")
+    console = Console()
+    with console.status("Listening…"):
+        scores = asyncio.run(measuring.measure(folder, limit, only, engine))
+    table = Table(box=SIMPLE_HEAD, title=f"{engine}, {folder}")
+    table.add_column("task")
+    for column in ("without", "with", "… asked back", "wrong, believed", "wrong, asked back", "false alarms"):
+        table.add_column(column, justify="right")
+    for each in scores:
+        shares = (f"{each.without}/{each.total}", f"{each.found}/{each.total}  {each.found / max(1, each.total):.0%}")
+        alarms = f"{each.alarms}/{each.empty}" if each.empty else ""
+        table.add_row(each.task, *shares, *map(str, (each.asked, each.wrong, each.wrong_asked)), alarms)
+    console.print(table)

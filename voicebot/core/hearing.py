@@ -33,7 +33,9 @@ def understand(
     reader: Reader, form: Form, words: Words, today: date, asked: str = "", before: Sequence[str] = ()
 ) -> tuple[Understood, dict[str, float]]:
     """What an utterance says about a form, and how sure each value is, 0..1. `before`: words of a turn that was
-    not complete. When the best hypothesis says nothing, a lesser one may."""
+    not complete. When the best hypothesis says nothing, a lesser one may. What sounds like a term of the lexicon is
+    that term, as surely as it sounds like it."""
+    words = reader.terms.mend(words)
     said = [[*before, *each] for each in hypotheses(words)]
     found = [reader.read(form, each, today, asked) for each in said]
     useful = next((place for place, each in enumerate(found) if each.readings or each.refused), 0)

@@ -15,12 +15,20 @@ Heard = Mapping[str, Node]
 
 
 def heard(lexicon: Mapping[str, Term]) -> dict[str, Node]:
-    """Of every one-word term that is heard in other ways too."""
-    return {
-        key.lower(): Choice((Word(key.lower()), *(parse_phrase(alias) for alias in term.heard)))
-        for key, term in lexicon.items()
-        if term.heard and len(normalise(key)) == 1
-    }
+    """Of every one-word term that is heard in other ways than it is spelled, or said in another."""
+    found: dict[str, Node] = {}
+    for key, term in lexicon.items():
+        said = [] if not term.said or term.said.lower() == key.lower() else [_plain(term.said)]
+        ways = [*said, *(parse_phrase(alias) for alias in term.heard)]
+        if ways and len(normalise(key)) == 1:
+            found[key.lower()] = Choice((Word(key.lower()), *dict.fromkeys(ways)))
+    return found
+
+
+def _plain(text: str) -> Node:
+    """A text that is no phrase in our notation, as one."""
+    words = tuple(Word(word) for word in normalise(text))
+    return words[0] if len(words) == 1 else Row(words)
 
 
 def widen(node: Node, terms: Heard) -> Node:

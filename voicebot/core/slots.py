@@ -22,6 +22,7 @@ from voicebot.core.phrases import firsts, leaves, longest, write
 from voicebot.core.plan import Dialplan, Slot
 from voicebot.core.spoken_numbers import ALPHABET, ONES, ORDINALS, TEENS, TENS, letters
 from voicebot.core.spoken_times import MONTHS, WEEKDAYS
+from voicebot.core.terms import Terms
 
 Form = Mapping[str, Slot]
 ARTICLES = frozenset("a an the any some more my with".split())
@@ -76,6 +77,7 @@ class Reader:
         self.manners = manners.of(plan.language)
         self.month_first = plan.language.endswith("-US")
         self._terms = names.heard(plan.lexicon)
+        self._spelled = {key.lower(): key for key in plan.lexicon}
         self.choices: dict[str, tuple[tuple[str | None, Node], ...]] = {
             name: tuple(self._values(choices)) for name, choices in plan.types.items()
         }
@@ -91,6 +93,8 @@ class Reader:
         self.kept: dict[tuple[str, ...], Any] = {}
         """What other modules derive from the dialplan once: expectations, classifiers."""
         self.known = frozenset(leaf.text for leaf in self._leaves() if isinstance(leaf, Word)) | _NEVER_MENDED
+        self.terms = Terms(plan.lexicon, self.known)
+        """The lexicon, to be found in what was heard."""
         self._mended: dict[str, str] = {}
 
     def _values(self, choices: Sequence[str] | Mapping[str, Sequence[str]]) -> Iterator[tuple[str | None, Node]]:
@@ -260,6 +264,8 @@ class Reader:
         return len(word) > 1 and word.replace("'", "").replace("-", "").isalpha() and word not in stop
 
     def _as_term(self, word: str) -> str:
+        if spelled := self._spelled.get(word):
+            return spelled
         for key, node in self._terms.items():
             if longest(node, [word], 0, {}) == 1:
                 return next(spelled for spelled in self.plan.lexicon if spelled.lower() == key)

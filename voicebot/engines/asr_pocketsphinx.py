@@ -7,32 +7,37 @@ own and kept in `cache_dir`. Decoding happens while the caller speaks, in worker
 and holds no task. A worker that dies or hangs is replaced, and what it was listening to ends empty.
 
 Options (`engines.options.pocketsphinx` of a dialplan): `pronounce` {word: "P R AH N"}, `decoders` (utterances at
-once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `tuning` (fields of `Tuning`).
+once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `tuning` (fields of `Tuning`),
+`general` (true: everything is decoded with general English, whatever the dialplan expects: poor, and not bound).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from voicebot import log
-from voicebot.core.expect import NOTHING, Expectation, Mode
+from voicebot.core.expect import Expectation, Mode
 from voicebot.core.grammar import matches
 from voicebot.core.words import Words
 from voicebot.engines.base import EngineConfig
-from voicebot.engines.pocketsphinx_model import Model, model_of, to_json
-from voicebot.engines.pocketsphinx_process import Process
-from voicebot.engines.pocketsphinx_worker import Kind, Message, words_from_json
+from voicebot.engines.pocketsphinx_model import Model, general, model_of, to_json
+from voicebot.engines.worker_messages import Kind
+from voicebot.engines.worker_process import Process
+from voicebot.engines.worker_session import Deadlines, Session
 from voicebot.errors import PeerError, UsageError
 
+WORKER = "voicebot.engines.pocketsphinx_worker"
 START_S = 20.0
 """Deadline for a worker to say that it is ready."""
 BUILD_S = 120.0
@@ -41,14 +46,11 @@ HUNG_S = 3.0
 """A worker that owes a result and says nothing for this long is killed."""
 FINAL_S = 10.0
 """A result that is not there after this is empty, however busy the worker."""
-BACKLOG_S = 30
-"""Audio of one utterance that may wait to be decoded; what comes beyond is dropped and counted."""
-MESSAGE_MS = 60
-"""Audio is sent in pieces of this length."""
+PATIENT = Deadlines(START_S, START_S, START_S)
+"""For general English: its dictionary alone takes seconds to load."""
 
 UNFIT = 0.4
 """Most confidence for a closed result that is not a phrase, or was not the best hypothesis."""
-EMPTY = Words("", final=True, confidence=0.0)
 _log = log.get("asr_pocketsphinx")
 
 
@@ -77,6 +79,7 @@ class PocketsphinxAsr:
         self.audio_lost_bytes = 0
         self._config = config
         self._pronounce = {str(w).lower(): str(p) for w, p in dict(options.get("pronounce", {})).items()}
+        self._general = bool(options.get("general", False))
         self._folder = config.cache_dir
         self._temporary = ""
         self._models: dict[Expectation, Model] = {}
@@ -94,7 +97,7 @@ class PocketsphinxAsr:
             "tuning": dict(self._config.options.get("tuning", {})),
         }
         hello = json.dumps(settings).encode()
-        self.workers = [Process(hello, self._greet) for _ in range(max(1, self._config.workers))]
+        self.workers = [Process(WORKER, hello, self._greet) for _ in range(max(1, self._config.workers))]
         try:
             async with asyncio.timeout(START_S):
                 for worker in self.workers:
@@ -106,7 +109,7 @@ class PocketsphinxAsr:
     def _greet(self, worker: Process) -> None:
         """A new process: tell it what was prepared."""
         for model in dict.fromkeys(self._models.values()):
-            worker.load(model)
+            _load(worker, model)
 
     async def close(self) -> None:
         for worker in self.workers:
@@ -118,16 +121,22 @@ class PocketsphinxAsr:
 
     async def prepare(self, expectations: Sequence[Expectation]) -> None:
         """Build what is not cached. `UsageError` for phrases or pronunciations that cannot be read."""
-        wanted = {e: self._model(e) for e in expectations if e.mode is not Mode.FREE and e.phrases}
+        wanted = {e: self._model(e) for e in expectations if self._heard(e)}
         missing = {model.key: e for e, model in wanted.items() if not model.built()}
         if missing:
             await self._build(list(missing.values()))
         self._models |= wanted
         for model in dict.fromkeys(wanted.values()):
             for worker in self.workers:
-                worker.load(model)
+                _load(worker, model)
+
+    def _heard(self, expectation: Expectation) -> bool:
+        """Whether it is decoded at all: there are phrases to listen for."""
+        return self._general or (expectation.mode is not Mode.FREE and bool(expectation.phrases))
 
     def _model(self, expectation: Expectation) -> Model:
+        if self._general:
+            return general(self._folder)
         words = self._pronounce
         return self._models.get(expectation) or model_of(expectation, words, self._folder)
 
@@ -152,7 +161,7 @@ class PocketsphinxAsr:
             raise UsageError(f"The recogniser cannot use the dialplan's phrases: {why[-1] if why else '?'}")
 
     def open(self, expectation: Expectation) -> Session:
-        if expectation.mode is Mode.FREE or not expectation.phrases or not self.workers:
+        if not self.workers or not self._heard(expectation):
             return Session(0, None, self.rate, self._lost)
         worker = min(self.workers, key=lambda each: (not each.running, each.utterances))
         model = self._models.get(expectation)
@@ -160,13 +169,27 @@ class PocketsphinxAsr:
             _log.warning("expectation_not_prepared", expectation=expectation.name)
             model = self._models[expectation] = self._model(expectation)
         if model.key not in worker.loaded:
-            worker.build(model, to_json(expectation, self._pronounce))
-        session = Session(next(self._numbers), worker, self.rate, self._lost, expectation)
-        worker.open(session.number, model, session.take)
+            worker.loaded.add(model.key)  # built there and then, while its other utterances wait
+            worker.send(Kind.BUILD, 0, to_json(expectation, self._pronounce))
+        session = Session(
+            next(self._numbers),
+            worker,
+            self.rate,
+            self._lost,
+            PATIENT if self._general else Deadlines(HUNG_S, FINAL_S, START_S),
+            partial(fitted, expectation=expectation),
+        )
+        worker.open(session.number, model.key.encode(), session.take)
         return session
 
     def _lost(self, count: int) -> None:
         self.audio_lost_bytes += count
+
+
+def _load(worker: Process, model: Model) -> None:
+    if model.key not in worker.loaded:
+        worker.loaded.add(model.key)
+        worker.send(Kind.LOAD, 0, json.dumps(dataclasses.asdict(model)).encode())
 
 
 def fitted(words: Words, expectation: Expectation) -> Words:
@@ -179,118 +202,3 @@ def fitted(words: Words, expectation: Expectation) -> Words:
         if matches(expectation, other):
             return Words(other, True, confidence, (), words.nbest)
     return Words(words.text, True, confidence, words.words, words.nbest)
-
-
-class Session:
-    """One utterance. The newest partial replaces one that was not read yet."""
-
-    def __init__(
-        self,
-        number: int,
-        worker: Process | None,
-        rate: int,
-        lost: Callable[[int], None],
-        expectation: Expectation = NOTHING,
-    ) -> None:
-        self.number = number
-        self._worker, self._rate, self._lost, self._expectation = worker, rate, lost, expectation
-        self._loop = asyncio.get_running_loop()
-        self._batch = bytearray()
-        self._sent = self._decoded = 0
-        self._partial: Words | None = None
-        self._final: Words | None = None
-        self._news = asyncio.Event()
-        self._finished = self._cancelled = False
-        self._due_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def push(self, pcm: bytes) -> None:
-        if self._worker is None or self._finished or self._final or self._cancelled:
-            return
-        waiting = self._sent - self._decoded + len(self._batch)
-        if waiting + len(pcm) > BACKLOG_S * self._rate * 2:
-            self._lost(len(pcm))
-            return
-        self._batch += pcm
-        if len(self._batch) >= MESSAGE_MS * self._rate // 1000 * 2:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._worker and self._batch:
-            self._worker.send(Kind.AUDIO, self.number, bytes(self._batch))
-            self._sent += len(self._batch)
-            self._batch.clear()
-
-    def finish(self) -> None:
-        if self._finished or self._cancelled:
-            return
-        self._finished = True
-        if self._worker is None:
-            self._end(EMPTY)
-        elif self._final is not None:
-            self._news.set()
-        else:
-            self._flush()
-            self._worker.send(Kind.FINISH, self.number, b"")
-            self._due_at = self._loop.time() + FINAL_S
-            self._timer = self._loop.call_later(HUNG_S, self._overdue)
-
-    def _overdue(self) -> None:
-        """No result yet. A worker that said something meanwhile is only busy."""
-        if self._worker is None or self._final is not None:
-            return
-        quiet = self._loop.time() - self._worker.heard_at
-        patience = HUNG_S if self._worker.ready.is_set() else START_S  # one that still starts may take its time
-        if quiet >= patience:
-            self._worker.kill("no result")
-        elif self._loop.time() >= self._due_at:
-            _log.error("result_late", utterance=self.number)
-            self._worker.cancel(self.number)
-            self._end(EMPTY)
-        else:
-            self._timer = self._loop.call_later(min(patience - quiet, HUNG_S), self._overdue)
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._worker:
-            self._worker.cancel(self.number)
-        self._stop_timer()
-        self._news.set()
-
-    def take(self, message: Message | None) -> None:
-        """From the worker: progress, words, or None when it was lost."""
-        match message:
-            case None:
-                self._end(EMPTY)
-            case Message(Kind.AUDIO, _, payload):
-                self._decoded = int(payload)
-            case Message(Kind.PARTIAL, _, payload):
-                self._partial = words_from_json(payload)
-                self._news.set()
-            case Message(Kind.FINAL, _, payload):
-                self._end(fitted(words_from_json(payload), self._expectation))
-
-    def _end(self, final: Words) -> None:
-        if self._final is None:
-            self._final = final
-            self._stop_timer()
-            self._news.set()
-
-    def _stop_timer(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-
-    async def words(self) -> AsyncIterator[Words]:
-        """Partials, then one final after `finish`. A lost worker's final is empty; it waits for `finish` too."""
-        while not self._cancelled:
-            await self._news.wait()
-            self._news.clear()
-            if self._cancelled:
-                return
-            partial, self._partial = self._partial, None
-            if self._final is not None and self._finished:
-                yield self._final
-                return
-            if partial is not None:
-                yield partial

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 PIECE = 300
 """Characters per request: about 20 s of speech, which bounds what one request can occupy."""
@@ -109,6 +110,13 @@ class Tokens:
         text = self._between(self._next, len(self._starts))
         self._next = len(self._starts)
         return text
+
+    def spread(self, samples: int) -> list[tuple[str, int]]:
+        """All words, spread over `samples` by length: for an engine that gives no word times."""
+        bounds = [0, *self._starts[1:], len(self._source)]
+        self._next = len(self._starts)
+        total = max(1, len(self._source))
+        return [(self._source[a:b], a * samples // total) for a, b in pairwise(bounds)]
 
     def _between(self, first: int, last: int) -> str:
         bounds = [0, *self._starts[1:], len(self._source)]

@@ -7,6 +7,7 @@ is a process of its own: a second of Python that no call has to wait for.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -68,6 +69,19 @@ def model_of(expectation: Expectation, pronunciations: Mapping[str, str], folder
     )
     key = hashlib.sha256(made_from.encode()).hexdigest()[:24]
     return Model(key, str(Path(folder) / key))
+
+
+def general(folder: str) -> Model:
+    """General English, as the wheel brings it: for what no phrases bound. It hears every second word of a telephone
+    call wrong; names may still be found in what it makes of them."""
+    from pocketsphinx import get_model_path
+
+    model = Model("general", str(Path(folder) / "general"))
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for link, name in ((model.arpa, "en-us/en-us.lm.bin"), (model.dictionary, "en-us/cmudict-en-us.dict")):
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(get_model_path(name))
+    return model
 
 
 def build(expectation: Expectation, pronunciations: Mapping[str, str], folder: str) -> Model:

@@ -3,96 +3,30 @@
 Why a process and not a thread: pocketsphinx keeps the GIL while it decodes. Measured: a thread that wakes every
 millisecond was not run once in the 1.39 s that 23 s of speech took.
 
-Messages both ways are a header (`!IBI`: bytes of payload, kind, utterance) and a payload. One thread does
-everything: it takes what has arrived, then decodes a piece of one waiting utterance after the other. An
-utterance needs a decoder from its first piece to its result; where all `decoders` are busy it waits, its audio
-kept, and catches up later. When the socket closes the process ends, so nothing outlives a killed parent.
+Messages are those of `worker_messages`. One thread does everything: it takes what has arrived, then decodes a
+piece of one waiting utterance after the other. An utterance needs a decoder from its first piece to its result;
+where all `decoders` are busy it waits, its audio kept, and catches up later. When the socket closes the process
+ends, so nothing outlives a killed parent.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import select
 import signal
 import socket
-import struct
 import sys
-from collections.abc import Iterator
-from enum import IntEnum
 from typing import Any, assert_never
 
 from voicebot.core.expect import Expectation
 from voicebot.core.grammar import GrammarError
-from voicebot.core.words import Word, Words
+from voicebot.core.words import Words
 from voicebot.engines.pocketsphinx_decoder import Decoder, Tuning, Utterance
 from voicebot.engines.pocketsphinx_model import Model, build, from_json
+from voicebot.engines.worker_messages import Kind, Message, Messages, words_to_json
 
-HEADER = struct.Struct("!IBI")
-MAX_PAYLOAD = 4 << 20
 PIECE_MS = 200
 """Audio decoded before the next utterance has its turn: about 10 ms of work."""
-
-
-class Kind(IntEnum):
-    HELLO = 0
-    """Worker: ready. Parent, first message: JSON {rate, decoders, folder, tuning}."""
-    LOAD = 1
-    """Parent: JSON {key, stem}, a built model."""
-    BUILD = 2
-    """Parent: JSON of an expectation to build here and now, because nobody prepared it."""
-    OPEN = 3
-    """Parent: the model's key."""
-    AUDIO = 4
-    """Parent: int16 LE. Worker: bytes of it decoded so far, as text."""
-    FINISH = 5
-    CANCEL = 6
-    PARTIAL = 7
-    """Worker: JSON of Words."""
-    FINAL = 8
-    """Worker: JSON of Words; nothing follows for this utterance."""
-    FAULT = 9
-    """Worker: why the last message of this utterance could not be obeyed; the final follows, empty."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Message:
-    kind: Kind
-    utterance: int
-    payload: bytes
-
-    def encode(self) -> bytes:
-        return HEADER.pack(len(self.payload), self.kind, self.utterance) + self.payload
-
-
-class Messages:
-    """Bytes in, whole messages out. `ValueError` when the other side does not speak this protocol."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[Message]:
-        self._buffer += data
-        while len(self._buffer) >= HEADER.size:
-            size, kind, utterance = HEADER.unpack_from(self._buffer)
-            if size > MAX_PAYLOAD:
-                raise ValueError(f"a message of {size} bytes")
-            if len(self._buffer) < HEADER.size + size:
-                return
-            payload = bytes(self._buffer[HEADER.size : HEADER.size + size])
-            del self._buffer[: HEADER.size + size]
-            yield Message(Kind(kind), utterance, payload)
-
-
-def words_to_json(words: Words) -> bytes:
-    return json.dumps(dataclasses.asdict(words)).encode()
-
-
-def words_from_json(data: bytes) -> Words:
-    """Words as the worker sends them."""
-    read: dict[str, Any] = json.loads(data)
-    words = tuple(Word(**word) for word in read["words"])
-    return Words(read["text"], read["final"], read["confidence"], words, tuple(read["nbest"]))
 
 
 class Worker:

@@ -22,6 +22,7 @@ import webrtcvad
 from voicebot import log
 from voicebot.audio.frames import FRAME_BYTES, RATE
 from voicebot.audio.voice import EnergyGate, Onsets
+from voicebot.engines import models
 from voicebot.engines.base import EngineConfig, Voice
 from voicebot.engines.vad_webrtc import WebrtcVad, voices
 
@@ -39,18 +40,20 @@ _log = log.get("vad")
 
 
 def model_file() -> str | None:
-    """Path of the ONNX file inside the installed silero-vad package; the package itself is never imported."""
+    """Path of the ONNX file in the installed silero-vad package, which is never imported, or in the models folder."""
     try:
         files = metadata.files("silero-vad") or []
     except metadata.PackageNotFoundError:
-        return None
-    return next((str(f.locate()) for f in files if f.name == "silero_vad.onnx"), None)
+        files = []
+    fetched = models.folder() / "silero" / "silero_vad.onnx"
+    inside = next((str(f.locate()) for f in files if f.name == "silero_vad.onnx"), None)
+    return inside or (str(fetched) if fetched.is_file() else None)
 
 
 def check() -> str | None:
     """What it needs, in one sentence."""
     if model_file() is None:
-        return "the silero-vad package: pip install --no-deps silero-vad (until then WebRTC's detector stands in)"
+        return "pip install --no-deps silero-vad, or voicebot models get silero/vad (WebRTC's detector stands in)"
     return None
 
 

@@ -7,35 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import json
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 
 from voicebot import log
-from voicebot.engines.pocketsphinx_model import Model
-from voicebot.engines.pocketsphinx_worker import Kind, Message, Messages
+from voicebot.engines.worker_messages import Kind, Message, Messages
 
 OUTBOX_BYTES = 8 << 20
 """What may wait to be written. A worker reads between pieces of work, so one that lets this fill up is hung."""
 RETRY_S = (0.0, 0.2, 1.0, 5.0)
 """Pause before the nth replacement in a row; the last one again and again."""
 
-_log = log.get("asr_pocketsphinx")
+_log = log.get("recogniser")
 
 
 class Process:
-    """`greeted` is called with this whenever a new process is ready for its models."""
+    """Runs `python -m module FD`. `greeted` is called with this whenever a new process was started and greeted."""
 
-    def __init__(self, hello: bytes, greeted: Callable[[Process], None]) -> None:
+    def __init__(self, module: str, hello: bytes, greeted: Callable[[Process], None] = lambda process: None) -> None:
         self.ready = asyncio.Event()
+        self.tried = asyncio.Event()
+        """The first process is ready, or was lost before it was; then `fault` may say why."""
+        self.fault = ""
         self.loaded: set[str] = set()
-        """Keys of the models it knows."""
+        """Keys of what it was told to load since it started."""
         self.heard_at = 0.0
         """Loop time of its last message."""
-        self._hello, self._greeted = hello, greeted
+        self._module, self._hello, self._greeted = module, hello, greeted
         self._loop = asyncio.get_running_loop()
         self._takers: dict[int, Callable[[Message | None], None]] = {}
         self._failures = 0
@@ -67,7 +67,7 @@ class Process:
         self.loaded.clear()
         with theirs:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "voicebot.engines.pocketsphinx_worker", str(theirs.fileno())],
+                [sys.executable, "-m", self._module, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
             )
@@ -100,6 +100,7 @@ class Process:
         self._release()
         takers, self._takers = self._takers, {}
         self.ready.clear()
+        self.tried.set()
         pause = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
         self._failures += 1
         if pause:
@@ -120,23 +121,13 @@ class Process:
 
     # --- what we say
 
-    def load(self, model: Model) -> None:
-        if model.key not in self.loaded:
-            self.loaded.add(model.key)
-            self.send(Kind.LOAD, 0, json.dumps(dataclasses.asdict(model)).encode())
-
-    def build(self, model: Model, expectation: bytes) -> None:
-        """Have it build a model that nobody prepared, while its other utterances wait."""
-        self.loaded.add(model.key)
-        self.send(Kind.BUILD, 0, expectation)
-
-    def open(self, number: int, model: Model, take: Callable[[Message | None], None]) -> None:
+    def open(self, number: int, wanted: bytes, take: Callable[[Message | None], None]) -> None:
         """A new utterance; `take` gets its messages, or None when the process was lost."""
         if not self.running:
             self._loop.call_soon(take, None)
             return
         self._takers[number] = take
-        self.send(Kind.OPEN, number, model.key.encode())
+        self.send(Kind.OPEN, number, wanted)
 
     def cancel(self, number: int) -> None:
         if self._takers.pop(number, None):
@@ -187,8 +178,10 @@ class Process:
         if message.kind is Kind.HELLO:
             self._failures = 0
             self.ready.set()
+            self.tried.set()
         elif message.kind is Kind.FAULT:
-            _log.error("recogniser_fault", why=message.payload.decode(errors="replace"))
+            self.fault = message.payload.decode(errors="replace")
+            _log.error("recogniser_fault", why=self.fault)
         else:
             gone = message.kind is Kind.FINAL
             take = self._takers.pop(message.utterance, None) if gone else self._takers.get(message.utterance)

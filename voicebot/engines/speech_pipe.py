@@ -1,4 +1,4 @@
-"""Our side of the pipe to `espeak_program`: requests out, frames in, no task of its own.
+"""Our side of the pipe to a synthesiser in a program of its own (`speech_program`): requests out, frames in, no task.
 
 The event loop calls `pipe_data_received`; frames go to the request they belong to. A request whose reader is slow
 keeps at most one piece of text's worth of audio here and does not hold the program up for other calls.
@@ -18,8 +18,6 @@ from typing import Any, cast
 from voicebot import log
 from voicebot.errors import PeerError
 
-DEADLINE_S = 2.0
-"""For every frame of an answer."""
 STOP_DEADLINE_S = 1.0
 OUTSTANDING = 64
 """Requests given to one program and not yet answered; a further one is refused as overload."""
@@ -28,7 +26,22 @@ FRAMES = 2048
 _HEAD = struct.Struct("<IBI")
 _WORD = struct.Struct("<II")
 _COUNT = struct.Struct("<H")
-_log = log.get("espeak")
+_log = log.get("speech")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of program, and how long it may take."""
+
+    name: str
+    module: str
+    """Run as `python -m module SETTINGS`, the settings as JSON."""
+    start_s: float = 5.0
+    """When the service starts: a Python that has to be read from a cold disk, and its model."""
+    answer_s: float = 2.0
+    """For every frame of an answer; one that takes longer hangs."""
+    repeatable: bool = False
+    """The same text gives the same audio, so that what was interrupted can be taken up from where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +59,15 @@ _Answer = asyncio.Queue[Spoken | PeerError | None]
 class Program(asyncio.SubprocessProtocol):
     """One running program. `alive` until its pipe closes; then every open request has failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
         self.alive = False
         self.rate = 0
         self.version = ""
         self.fault = ""
         self._transport: asyncio.SubprocessTransport | None = None
         self._answers: dict[int, _Answer] = {}
+        self._started_at = 0.0
         self._last = 0
         self._bytes = bytearray()
         self._ready = asyncio.Event()
@@ -61,20 +76,30 @@ class Program(asyncio.SubprocessProtocol):
     # --- life
 
     async def start(self, settings: Mapping[str, Any]) -> None:
-        """Start it and wait until it has its voice; killed when cancelled meanwhile. `PeerError` when it ends."""
+        """Start it and wait until it has its voice. It goes on starting when the wait is cancelled: see `wait`.
+        `PeerError` when it ends."""
         loop = asyncio.get_running_loop()
-        arguments = (sys.executable, "-m", "voicebot.engines.espeak_program", json.dumps(dict(settings)))
+        self._started_at = loop.time()
+        arguments = (sys.executable, "-m", self.kind.module, json.dumps(dict(settings)))
         try:
             await loop.subprocess_exec(lambda: self, *arguments, stderr=None, env=_environment())
-            await self._ready.wait()
         except OSError as error:
-            raise PeerError(f"The espeak program could not be started: {error}.") from None
-        except asyncio.CancelledError:
-            self.kill()
-            raise
+            raise PeerError(f"The {self.kind.name} program could not be started: {error}.") from None
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Until it has its voice. `PeerError` when it ends before."""
+        await self._ready.wait()
         if not self.alive:
             self.kill()
-            raise PeerError(self.fault or "The espeak program ended at once.")
+            raise PeerError(self.fault or f"The {self.kind.name} program ended at once.")
+
+    @property
+    def starting(self) -> bool:
+        """It runs and has no voice yet, and may still take its time."""
+        if self._transport is None or self._ready.is_set():
+            return False
+        return asyncio.get_running_loop().time() - self._started_at < self.kind.start_s
 
     async def close(self) -> None:
         """Close its standard input, which ends it; kill it when it does not end."""
@@ -91,7 +116,7 @@ class Program(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """End it now: it hangs. Every open request fails."""
-        self._lost("The espeak program was killed because it did not answer.")
+        self._lost(f"The {self.kind.name} program was killed because it did not answer.")
         if self._transport is not None:
             self._transport.close()  # which kills a process that still runs
 
@@ -108,9 +133,9 @@ class Program(asyncio.SubprocessProtocol):
     async def say(self, text: str) -> AsyncGenerator[Spoken, None]:
         """Audio as it is made; closing the iterator cancels. `PeerError` when the program dies, hangs or refuses."""
         if not self.alive:
-            raise PeerError("The espeak program is gone.", retryable=True)
+            raise PeerError(f"The {self.kind.name} program is gone.", retryable=True)
         if self.outstanding >= OUTSTANDING:
-            raise PeerError("The espeak program has too much to say.", retryable=True)
+            raise PeerError(f"The {self.kind.name} program has too much to say.", retryable=True)
         self._last += 1
         request, answer = self._last, _Answer(FRAMES)
         self._answers[request] = answer
@@ -128,12 +153,12 @@ class Program(asyncio.SubprocessProtocol):
         if not answer.empty():
             return answer.get_nowait()
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self.kind.answer_s):
                 return await answer.get()
         except TimeoutError:
-            _log.warning("espeak_hangs", pid=self.pid)
+            _log.warning("speech_hangs", program=self.kind.name, pid=self.pid)
             self.kill()
-            return PeerError("The espeak program did not answer in time.", retryable=True)
+            return PeerError(f"The {self.kind.name} program did not answer in time.", retryable=True)
 
     def _send(self, kind: bytes, request: int, payload: bytes = b"") -> None:
         stdin = self._transport.get_pipe_transport(0) if self._transport else None
@@ -158,10 +183,10 @@ class Program(asyncio.SubprocessProtocol):
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if fd == 1:
-            self._lost("The espeak program died.")
+            self._lost(f"The {self.kind.name} program died.")
 
     def process_exited(self) -> None:
-        self._lost("The espeak program died.")
+        self._lost(f"The {self.kind.name} program died.")
         self._gone.set()
 
     def _frame(self, kind: bytes, request: int, payload: bytes) -> None:

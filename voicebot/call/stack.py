@@ -93,7 +93,7 @@ class Engines:
     def _config(self, plan: Dialplan, stage: str, name: str, workers: int) -> EngineConfig:
         kind = name.partition(":")[0]
         options: dict[str, Any] = self._of_settings(stage) if kind == "openai" else {}
-        if kind == "espeak":
+        if kind in ("espeak", "piper", "coqui"):
             options["say"] = {term: how.said for term, how in plan.lexicon.items() if how.said}
         options |= _options(plan, stage, name)
         voice = str(options.pop("voice", "")) if stage == "tts" else ""

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable
 
 from voicebot.audio.prosody import Prosody
-from voicebot.core.end_of_turn import EndOfTurn, Evidence
+from voicebot.core.dialplan import Dialplan
+from voicebot.core.end_of_turn import HANGING, EndOfTurn, Evidence
 from voicebot.core.expect import Expectation
 from voicebot.engines.base import Eot
 
@@ -17,10 +18,9 @@ from voicebot.engines.base import Eot
 class Pauses:
     """One call's. `on_vote()` is called when the model has voted on the pause that goes on."""
 
-    def __init__(
-        self, patience_ms: int, eot: Eot | None, group: asyncio.TaskGroup, on_vote: Callable[[], None]
-    ) -> None:
-        self._end_of_turn = EndOfTurn(patience_ms)
+    def __init__(self, plan: Dialplan, eot: Eot | None, group: asyncio.TaskGroup, on_vote: Callable[[], None]) -> None:
+        english = plan.language.partition("-")[0].lower() == "en"
+        self._end_of_turn = EndOfTurn(plan.turns.patience_ms, HANGING if english else ())
         self._eot, self._group, self._on_vote = eot, group, on_vote
         self._ending: Prosody | None = None
         self._vote: float | None = None

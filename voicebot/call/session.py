@@ -127,8 +127,7 @@ class Session:
         async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
             self._replies = Replies(self._parts, self._playback, self._group, self._note, self._feed, self._expect)
             self._ear = Ear(self._parts.vad, self._parts.asr, self._guard, self._group, self._on_words)
-            patience_ms = self.dialplan.turns.patience_ms
-            self._pauses = Pauses(patience_ms, self._parts.eot, self._group, self._weigh_pause)
+            self._pauses = Pauses(self.dialplan, self._parts.eot, self._group, self._weigh_pause)
             self._loop.call_later(BEAT_S, self._beat)
             self._expect()
             self._feed(ev.Answered())

@@ -16,7 +16,7 @@ from typing import Any
 from voicebot import log
 from voicebot.audio.g711 import ulaw_encode
 from voicebot.core.expect import NOTHING, Expectation
-from voicebot.core.hallucination import why_unlikely
+from voicebot.core.hallucinations import why_unlikely
 from voicebot.core.words import Words
 from voicebot.engines.openai_client import peer_error
 from voicebot.errors import PeerError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicebot.core.hallucination import why_unlikely
+from voicebot.core.hallucinations import why_unlikely
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,6 @@ Phrase = tuple[str, ...]
 """Words in a row."""
 
 
-FREE_PAUSE_MS = 1500
-"""Who dictates a message thinks between sentences."""
-
-
 @dataclass(frozen=True, slots=True)
 class Interruptions:
     """What counts on one call."""
@@ -60,13 +56,12 @@ def interruptions(turns: Turns, manners: Manners, expectation: Expectation) -> I
 
 def retimed(timing: Timing, expectation: Expectation) -> Timing:
     """How turns are taken where this is expected."""
-    free = expectation.mode is Mode.FREE
     return replace(
         timing,
         barge_in=BargeIn(expectation.barge_in),
         words_only=expectation.min_words > 1,
         quick_ms=expectation.quick_ms,
-        pause_ms=max(expectation.pause_ms, FREE_PAUSE_MS) if free else expectation.pause_ms,
+        pause_ms=expectation.pause_ms,
     )
 
 

@@ -49,4 +49,4 @@ class Expectation:
     """What is said or keyed here is masked in logs and timeline."""
 
 
-NOTHING = Expectation(name="nothing", mode=Mode.FREE, phrases=())
+NOTHING = Expectation(name="nothing", mode=Mode.FREE, phrases=(), pause_ms=1500)

@@ -14,6 +14,8 @@ from voicebot.core.slots import Reader, reader_of, with_type
 
 YES_NO_MS = (250, 450)
 DIGITS_MS = (450, 1200)
+DICTATED_MS = (700, 1500)
+"""Who says something in their own words thinks between sentences."""
 OPEN_MS = (350, 700)
 SPELLED_MS = (600, 1100)
 CORRECTIONS = ("[no] [actually] [make it | make that | i said | i meant] [a | an | with] {%s} [please | instead]",)
@@ -102,7 +104,7 @@ def asking(reader: Reader, name: str, slot: str) -> Expectation:
     match spec.type:
         case "text":
             return Expectation(f"{reader.plan.name}/{where}", Mode.FREE, (), hints=_hints(reader), secret=spec.secret,
-                               quick_ms=DIGITS_MS[0], pause_ms=DIGITS_MS[1])  # fmt: skip
+                               quick_ms=DICTATED_MS[0], pause_ms=DICTATED_MS[1])  # fmt: skip
         case "yesno":
             phrases = [*reader.manners.yes, *reader.manners.no, *_short_commands(reader)]
             return _made(reader, name, where, Mode.OPEN, phrases, YES_NO_MS, keys=1, secret=spec.secret)

@@ -58,7 +58,8 @@ class Foreground:
         self._frames = 0  # of the voice, that were the caller's
         self._level_dbfs = -60.0
         self._taught = 0
-        self._voice = False
+        self.voice = False
+        """Whether the caller speaks just now."""
         self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT_FRAMES)
         self._last_end = 0
 
@@ -88,7 +89,7 @@ class Foreground:
         self._recent.append((at, mine))
         if mine:
             self._last_end = at + FRAME_SAMPLES
-        return self._going_on(at, mine, active) if self._voice else self._beginning(active)
+        return self._going_on(at, mine, active) if self.voice else self._beginning(active)
 
     def _learn(self, level_dbfs: float) -> None:
         self._level_dbfs += (RISE if level_dbfs > self._level_dbfs else FALL) * (level_dbfs - self._level_dbfs)
@@ -100,7 +101,7 @@ class Foreground:
         starts = [at for at, mine in self._recent if mine]
         if not active or len(starts) < NEEDED_FRAMES:
             return None
-        self._voice, self.stands_out = True, False
+        self.voice, self.stands_out = True, False
         self._began, self._frames = starts[0], len(starts)
         self.speech_ms, self._peak = self._frames * FRAME_MS, self._power
         return Onset(starts[0])
@@ -116,6 +117,6 @@ class Foreground:
         lost = at + FRAME_SAMPLES - self._last_end >= LOST_MS * RATE // 1000
         if active and not lost:
             return None
-        self._voice, self.speech_ms = False, 0
+        self.voice, self.speech_ms = False, 0
         self._recent.clear()
         return Offset(self._last_end)

@@ -45,7 +45,6 @@ class Ear:
     ) -> None:
         self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
         self._caller, self._foreground, self._intonation = CallerVoice(guard), Foreground(), Intonation()
-        self._voice = False
         self._fax = FaxTones()
         self.machine_calls = False
         """Whether what is on the line is a fax or a modem."""
@@ -77,14 +76,13 @@ class Ear:
             self._push(frame.pcm)
             match self._edge(frame, over_bot):
                 case Onset(at):
-                    self.onset, self._voice = at, True
+                    self.onset = at
                     found.append(VoiceStarted(at))
                 case Offset(at):
-                    self._voice = False
                     found.append(VoiceStopped(at))
                 case None:
                     pass
-            if self._voice:
+            if self._foreground.voice:
                 self._intonation.push(frame.pcm)
         return found
 

@@ -104,7 +104,7 @@ class Session:
             self._closed = True
             self.reason = self.reason or EndReason.CRASHED
             seconds = round(self._clock() / 1000, 3)
-            self._note(
+            self.note(
                 "call_ended",
                 reason=self.reason.value,
                 seconds=seconds,
@@ -115,17 +115,13 @@ class Session:
             self._recorder.close()
         return self.reason
 
-    def note(self, kind: str, **fields: Any) -> None:
-        """A line of the timeline, by somebody who works for this call."""
-        self._note(kind, **fields)
-
     def open_record(self, **fields: Any) -> None:
         """The first line of the timeline: what this call was made of."""
-        self._note("call_started", at_ms=0, **fields)
+        self.note("call_started", at_ms=0, **fields)
 
     async def _live(self) -> None:
         async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
-            self._replies = Replies(self._parts, self._playback, self._group, self._note, self._feed, self._expect)
+            self._replies = Replies(self._parts, self._playback, self._group, self.note, self._feed, self._expect)
             self._ear = Ear(self._parts.vad, self._parts.asr, self._guard, self._group, self._on_words)
             self._pauses = Pauses(self.dialplan, self._parts.eot, self._group, self._weigh_pause)
             self._loop.call_later(BEAT_S, self._beat)
@@ -159,7 +155,8 @@ class Session:
     def _clock(self) -> int:
         return self.line.clock_ms()
 
-    def _note(self, kind: str, at_ms: int | None = None, **fields: Any) -> None:
+    def note(self, kind: str, at_ms: int | None = None, **fields: Any) -> None:
+        """A line of the timeline, at this moment of the media clock unless `at_ms` says otherwise."""
         self._recorder.note(Record(self._clock() if at_ms is None else at_ms, kind, fields))
 
     # --- in: from line and ear to the machine
@@ -173,12 +170,12 @@ class Session:
             case Digit(digit):
                 self._on_digit(digit)
             case Hold(on):
-                self._note("held" if on else "taken_back")
+                self.note("held" if on else "taken_back")
                 self._feed(ev.PutOnHold() if on else ev.TakenBack())
             case Malformed(reason):
                 self.malformed[reason] += 1
                 if self.malformed[reason] == 1:
-                    self._note("malformed", reason=reason)
+                    self.note("malformed", reason=reason)
             case HungUp(reason):
                 self._feed(ev.Gone(EndReason(reason)))
             case _:
@@ -191,12 +188,12 @@ class Session:
             at_ms = voice.at * 1000 // RATE
             match voice:
                 case VoiceStarted():
-                    self._note("voice_started", at_ms=self._clock(), onset_ms=at_ms)
+                    self.note("voice_started", at_ms=self._clock(), onset_ms=at_ms)
                     if self.machine.state in (State.DECIDING, State.THINKING):
                         self._pauses.went_on(at_ms - self._voice_end_ms)
                     self._feed(ev.VoiceStarted(self._playback.ledger.interruptible()))
                 case VoiceStopped():
-                    self._note("voice_stopped", at_ms=self._clock(), end_ms=at_ms)
+                    self.note("voice_stopped", at_ms=self._clock(), end_ms=at_ms)
                     self._voice_end_ms = at_ms
                     self._feed(ev.VoiceStopped(at_ms))
                     if self.machine.state is State.DECIDING:
@@ -217,11 +214,11 @@ class Session:
         wait_ms = self._pauses.wait_ms(self._parts.agent.expectation, self.machine.said)
         if wait_ms != self._waits_ms:
             self._waits_ms = wait_ms
-            self._note("pause", wait_ms=wait_ms, **self._pauses.terms)
+            self.note("pause", wait_ms=wait_ms, **self._pauses.terms)
         self._feed(ev.TurnMayEnd(wait_ms))
 
     def _hang_up_on_machine(self) -> None:
-        self._note("note", text="a fax or a modem calls")
+        self.note("note", text="a fax or a modem calls")
         self._ear.machine_calls = False
         self.close(EndReason.BOT_HANGUP)
 
@@ -229,7 +226,7 @@ class Session:
         expectation = self._parts.agent.expectation
         self._keys += 1
         complete = digit == "#" or (expectation.keys > 0 and self._keys >= expectation.keys)
-        self._note("digits", digits="•" if expectation.secret else digit)
+        self.note("digits", digits="•" if expectation.secret else digit)
         self._feed(ev.Key(digit, complete))
 
     def _on_words(self, words: Words) -> None:
@@ -237,7 +234,7 @@ class Session:
         self._words = words
         shown = MASK if expectation.secret and words.text else words.text
         took = {"took_ms": round((self._loop.time() - self._finished_s) * 1000)} if words.final else {}
-        self._note("words", text=shown, final=words.final, confidence=round(words.confidence, 3), **took)
+        self.note("words", text=shown, final=words.final, confidence=round(words.confidence, 3), **took)
         found = evidence(words, self._interruptions)
         complete, may = settled(expectation, words.text), self._playback.ledger.interruptible()
         real = found.real and self._ear.stands_out
@@ -248,7 +245,7 @@ class Session:
         """Audio that the caller has heard now."""
         for turn in heard.turns:
             if turn:
-                self._note("heard_from", at_ms=(end - len(heard.pcm) // 2) * 1000 // RATE, turn=turn)
+                self.note("heard_from", at_ms=(end - len(heard.pcm) // 2) * 1000 // RATE, turn=turn)
         self._feed(ev.Playing())
 
     def _on_drained(self) -> None:
@@ -275,7 +272,7 @@ class Session:
                 for action in self.machine.feed(event, now_ms):
                     self._act(action)
                 if self.machine.state is not before:
-                    self._note("state", state=self.machine.state.value)
+                    self.note("state", state=self.machine.state.value)
         finally:
             self._busy = False
 
@@ -292,10 +289,10 @@ class Session:
             case ev.CancelReply():
                 self._replies.stop()
             case ev.HoldPlayout():
-                self._note("hold")
+                self.note("hold")
                 self._playback.hold()
             case ev.ResumePlayout():
-                self._note("resume")
+                self.note("resume")
                 self._ear.nobody()
                 self._playback.resume()
             case ev.DropPlayout():
@@ -359,7 +356,7 @@ class Session:
         destination = ending.transfer_to if ending and reason is EndReason.TRANSFER else ""
         if reason is EndReason.ENGINE_FAILED:
             destination = self.dialplan.operator
-        self.reason = await leave(self.line, self.dialplan, reason, destination, self._note, self._apologise)
+        self.reason = await leave(self.line, self.dialplan, reason, destination, self.note, self._apologise)
 
     async def _apologise(self) -> None:
         """The caller was to be put through, and nobody took it: the last thing heard must not be a promise."""

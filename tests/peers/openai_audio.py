@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.peers.http1 import chunk, read_request, unless_gone
 from tests.peers.openai_chat import Drop, Stall
 
 Step = bytes | Stall | Drop
@@ -110,7 +111,7 @@ class AudioServer:
             while (request := await self._read(reader)) is not None:
                 self.requests.append(request)
                 reply = refuses(400) if fault_of(request) else next(self._replies, None) or self._usual(request)
-                if not await self._reply(reply, reader, writer):
+                if not await unless_gone(self._send(reply, writer), reader, self.hung_up):
                     return
         except ConnectionError:
             self.hung_up.set()
@@ -124,33 +125,14 @@ class AudioServer:
         return writes("")
 
     async def _read(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        except asyncio.IncompleteReadError:
+        request = await read_request(reader)
+        if request is None:
             return None
-        start, *lines = head.split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        path, headers, body = request
         self.authorizations.append(headers.get("authorization", ""))
-        body = await reader.readexactly(int(headers["content-length"]))
-        path = start.split()[1]
         if headers["content-type"].startswith("multipart/"):
             return {"path": path, **_form(headers["content-type"], body)}
         return {"path": path, **json.loads(body)}
-
-    async def _reply(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection may be used again."""
-        sending = asyncio.ensure_future(self._send(reply, writer))
-        watching = asyncio.ensure_future(reader.read(1))  # no pipelining: data or end means the client is gone
-        try:
-            await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                return sending.result()
-            self.hung_up.set()
-            return False
-        finally:
-            sending.cancel()
-            watching.cancel()
-            await asyncio.gather(sending, watching, return_exceptions=True)
 
     async def _send(self, reply: Reply, writer: asyncio.StreamWriter) -> bool:
         await asyncio.sleep(reply.before)
@@ -166,8 +148,7 @@ class AudioServer:
                     writer.close()
                     return False
                 case bytes(data) if data:
-                    writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-                    await writer.drain()
+                    await chunk(writer, data)
                     await asyncio.sleep(0)
         writer.write(b"0\r\n\r\n")
         await writer.drain()

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.peers.http1 import chunk, read_request, unless_gone
+
 
 @dataclass(frozen=True)
 class Stall:
@@ -103,27 +105,12 @@ class ChatServer:
                 self.asked.set()
                 fault = fault_of(request)
                 answer = refuses(400, fault) if fault else next(self._answers, refuses(418, "script is over"))
-                if not await self._answer(answer, reader, writer):
+                if not await unless_gone(self._send(answer, writer), reader, self.hung_up):
                     return
         except ConnectionError:
             self.hung_up.set()
         finally:
             writer.close()
-
-    async def _answer(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection may be used again."""
-        sending = asyncio.ensure_future(self._send(answer, writer))
-        watching = asyncio.ensure_future(reader.read(1))  # no pipelining: data or end means the client is gone
-        try:
-            await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                return sending.result()
-            self.hung_up.set()
-            return False
-        finally:
-            sending.cancel()
-            watching.cancel()
-            await asyncio.gather(sending, watching, return_exceptions=True)
 
     async def _send(self, answer: Answer, writer: asyncio.StreamWriter) -> bool:
         await asyncio.sleep(answer.before)
@@ -132,7 +119,7 @@ class ChatServer:
         head += [f"{name}: {value}" for name, value in answer.headers]
         writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
         if answer.status == 200:
-            await _chunk(writer, _event({"role": "assistant", "content": ""}))
+            await chunk(writer, _event({"role": "assistant", "content": ""}))
         for step in answer.steps:
             match step:
                 case Stall(seconds):
@@ -141,17 +128,17 @@ class ChatServer:
                     writer.close()
                     return False
                 case Raw(data):
-                    await _chunk(writer, data)
+                    await chunk(writer, data)
                 case str(text):
-                    await _chunk(writer, _event({"content": text}))
+                    await chunk(writer, _event({"content": text}))
                 case dict(delta):
-                    await _chunk(writer, _event(delta))
+                    await chunk(writer, _event(delta))
         if answer.status == 200:
             if answer.finish:
-                await _chunk(writer, _event({}, answer.finish))
+                await chunk(writer, _event({}, answer.finish))
             usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-            await _chunk(writer, _event(None, usage=usage))
-            await _chunk(writer, b"data: [DONE]\n\n")
+            await chunk(writer, _event(None, usage=usage))
+            await chunk(writer, b"data: [DONE]\n\n")
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
@@ -159,29 +146,22 @@ class ChatServer:
 
 def _event(delta: dict[str, Any] | None, finish: str | None = None, usage: dict[str, int] | None = None) -> bytes:
     choices = [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    chunk = {
+    sent = {
         "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_750_000_000, "model": "gpt-test",
         "service_tier": "default", "system_fingerprint": "fp_1", "choices": choices, "usage": usage,
     }  # fmt: skip
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-
-async def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
-    writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-    await writer.drain()
+    return b"data: " + json.dumps(sent).encode() + b"\n\n"
 
 
 async def _read(reader: asyncio.StreamReader, authorizations: list[str]) -> dict[str, Any] | None:
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    except asyncio.IncompleteReadError:
+    request = await read_request(reader)
+    if request is None:
         return None
-    start, *lines = head.split("\r\n")
-    assert start.startswith("POST /v1/chat/completions "), start
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    path, headers, body = request
+    assert path == "/v1/chat/completions", path
     authorizations.append(headers.get("authorization", ""))
-    body: dict[str, Any] = json.loads(await reader.readexactly(int(headers["content-length"])))
-    return body
+    asked: dict[str, Any] = json.loads(body)
+    return asked
 
 
 def fault_of(request: dict[str, Any]) -> str:

@@ -19,11 +19,13 @@ from voicebot.core.expect import NOTHING, Expectation, Mode
 from voicebot.core.words import Words
 from voicebot.engines import asr_pocketsphinx as pocketsphinx
 from voicebot.engines.asr_pocketsphinx import PocketsphinxAsr, fitted
-from voicebot.engines.base import EngineConfig
+from voicebot.engines.base import AsrSession, EngineConfig
+from voicebot.engines.guard import Chain, Member, Watch
+from voicebot.engines.guard_asr import GuardedAsr
 from voicebot.engines.pocketsphinx_decoder import Widener
 from voicebot.engines.pocketsphinx_model import build, dictionary, model_of
 from voicebot.engines.worker_session import Session
-from voicebot.errors import UsageError
+from voicebot.errors import PeerError, UsageError
 from voicebot.replay import mixing
 
 DATA = Path(__file__).parent.parent / "data"
@@ -65,7 +67,7 @@ async def asr(folder: str) -> AsyncIterator[PocketsphinxAsr]:
     await engine.close()
 
 
-def speak(session: Session, pcm: bytes) -> None:
+def speak(session: AsrSession, pcm: bytes) -> None:
     for at in range(0, len(pcm), 320):
         session.push(pcm[at : at + 320])
 
@@ -177,18 +179,31 @@ async def test_a_cancelled_utterance_ends_and_frees_its_decoder(folder: str) -> 
     await asr.close()
 
 
-async def test_a_killed_worker_is_replaced_and_its_utterance_ends_empty(asr: PocketsphinxAsr) -> None:
+async def test_a_killed_worker_is_replaced_and_its_utterance_says_so(asr: PocketsphinxAsr) -> None:
     before = worker_pid(asr)
     lost = asr.open(DIGIT)
     speak(lost, recording("digits/five.flac"))
     os.kill(before, signal.SIGKILL)
     lost.finish()
-    assert "" == (await told(lost))[-1].text
+    with pytest.raises(PeerError, match="was lost"):
+        await told(lost)
     again = asr.open(DIGIT)
     speak(again, recording("digits/five.flac"))
     again.finish()
     assert "five" == (await told(again))[-1].text
     assert before != worker_pid(asr)
+
+
+async def test_a_caller_whose_recogniser_was_killed_is_understood_all_the_same(asr: PocketsphinxAsr) -> None:
+    async with GuardedAsr(Chain("asr", Member("pocketsphinx", asr)), Watch()) as guarded:
+        utterance = guarded.open(DIGIT)
+        speak(utterance, recording("digits/five.flac"))
+        os.kill(worker_pid(asr), signal.SIGKILL)
+        while asr.workers[0].ready.is_set():
+            await asyncio.sleep(0.01)
+        await asr.workers[0].ready.wait()  # the caller pauses for a while
+        utterance.finish()
+        assert "five" == [words async for words in utterance.words()][-1].text
 
 
 async def test_a_worker_lost_twice_over_is_replaced_once(asr: PocketsphinxAsr) -> None:
@@ -198,7 +213,8 @@ async def test_a_worker_lost_twice_over_is_replaced_once(asr: PocketsphinxAsr) -
     lost = asr.open(DIGIT)
     speak(lost, recording("digits/five.flac"))
     lost.finish()
-    assert "" == (await told(lost))[-1].text
+    with pytest.raises(PeerError, match="was lost"):
+        await told(lost)
     after = worker_pid(asr)
     await asr.workers[0].ready.wait()
     assert before != after == worker_pid(asr)
@@ -211,7 +227,8 @@ async def test_a_hung_worker_is_killed_and_replaced(asr: PocketsphinxAsr, monkey
     session = asr.open(DIGIT)
     speak(session, recording("digits/five.flac"))
     session.finish()
-    assert "" == (await told(session))[-1].text
+    with pytest.raises(PeerError, match="was lost"):
+        await told(session)
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
 

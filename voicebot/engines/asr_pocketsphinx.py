@@ -4,7 +4,7 @@ An open expectation becomes a trigram of sentences sampled from its phrases, a c
 free one (a message after the tone) is not decoded at all. Models are built by `prepare` in a process of their
 own and kept in `cache_dir`. Decoding happens while the caller speaks, in worker processes
 (`pocketsphinx_worker`), because pocketsphinx keeps the GIL; this side is callbacks on two kinds of socket events
-and holds no task. A worker that dies or hangs is replaced, and what it was listening to ends empty.
+and holds no task. A worker that dies or hangs is replaced, and who it was listening to is told so.
 
 Options (`engines.options.pocketsphinx` of a dialplan): `pronounce` {word: "P R AH N"}, `decoders` (utterances at
 once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `tuning` (fields of `Tuning`),
@@ -45,7 +45,7 @@ BUILD_S = 120.0
 HUNG_S = 3.0
 """A worker that owes a result and says nothing for this long is killed."""
 FINAL_S = 10.0
-"""A result that is not there after this is empty, however busy the worker."""
+"""A result that is not there after this is given up, however busy the worker."""
 PATIENT = Deadlines(START_S, START_S, START_S)
 """For general English: its dictionary alone takes seconds to load."""
 

@@ -61,7 +61,7 @@ def settings_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 class WhisperAsr:
     """Shared by all calls: worker processes that each hold the model. A worker that dies or hangs is replaced, and
-    what it was listening to ends empty."""
+    who it was listening to is told so."""
 
     rate = RATE
 
@@ -101,14 +101,15 @@ class WhisperAsr:
         self._prompts |= {each: prompt_of(each) for each in expectations}
 
     def open(self, expectation: Expectation) -> Session:
-        """A free expectation is heard, too. While no worker is ready the result is empty."""
+        """A free expectation is heard, too. `PeerError` while no worker is ready."""
         ready = [worker for worker in self.workers if worker.running and worker.ready.is_set()]
         worker = min(ready, key=lambda each: each.utterances, default=None)
+        if worker is None:
+            raise PeerError("The recogniser's model is still being loaded.")
         session = Session(next(self._numbers), worker, self.rate, self._lost, self._deadlines)
-        if worker:
-            prompt = self._prompts.get(expectation) or prompt_of(expectation)
-            wanted = json.dumps({"language": self._language, "prompt": prompt}).encode()
-            worker.open(session.number, wanted, session.take)
+        prompt = self._prompts.get(expectation) or prompt_of(expectation)
+        wanted = json.dumps({"language": self._language, "prompt": prompt}).encode()
+        worker.open(session.number, wanted, session.take)
         return session
 
     def _lost(self, count: int) -> None:

@@ -1,4 +1,5 @@
-"""One utterance of a recogniser that works in a process of its own: audio out, words in, deadlines kept.
+"""One utterance of a recogniser that works in a process of its own: audio out, words in, deadlines kept. When the
+process is lost or late the utterance says so at once, so that somebody else can be asked while it is still fresh.
 
 Everything happens in callbacks of the running event loop: no task, no thread.
 """
@@ -13,6 +14,7 @@ from voicebot import log
 from voicebot.core.words import Words
 from voicebot.engines.worker_messages import Kind, Message, words_from_json
 from voicebot.engines.worker_process import Process
+from voicebot.errors import PeerError
 
 BACKLOG_S = 30
 """Audio of one utterance that may wait to be decoded; what comes beyond is dropped and counted."""
@@ -27,7 +29,7 @@ class Deadlines:
     hung_s: float
     """A worker that owes a result and says nothing for this long is killed."""
     final_s: float
-    """A result that is not there after this is empty, however busy the worker."""
+    """A result that is not there after this is given up, however busy the worker."""
     start_s: float
     """A worker that was replaced may say nothing for this long: it still starts."""
 
@@ -36,8 +38,8 @@ SOON = Deadlines(hung_s=3.0, final_s=10.0, start_s=20.0)
 
 
 class Session:
-    """One utterance. The newest partial replaces one that was not read yet. `lost` is told of bytes that were dropped,
-    `finished` has the last word about a result."""
+    """One utterance; without a worker nothing is decoded, and its result is empty. The newest partial replaces one that
+    was not read yet. `lost` is told of bytes that were dropped, `finished` has the last word about a result."""
 
     def __init__(
         self,
@@ -56,13 +58,14 @@ class Session:
         self._sent = self._decoded = 0
         self._partial: Words | None = None
         self._final: Words | None = None
+        self._fault: PeerError | None = None
         self._news = asyncio.Event()
         self._finished = self._cancelled = False
         self._due_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def push(self, pcm: bytes) -> None:
-        if self._worker is None or self._finished or self._final or self._cancelled:
+        if self._worker is None or self._finished or self._over:
             return
         waiting = self._sent - self._decoded + len(self._batch)
         if waiting + len(pcm) > BACKLOG_S * self._rate * 2:
@@ -79,7 +82,7 @@ class Session:
             self._batch.clear()
 
     def finish(self) -> None:
-        if self._finished or self._cancelled:
+        if self._finished or self._cancelled or self._fault:
             return
         self._finished = True
         if self._worker is None:
@@ -95,7 +98,7 @@ class Session:
 
     def _overdue(self) -> None:
         """No result yet. A worker that said something meanwhile is only busy."""
-        if self._worker is None or self._final is not None:
+        if self._worker is None or self._over:
             return
         quiet = self._loop.time() - self._worker.heard_at
         patience = self._deadlines.hung_s if self._worker.ready.is_set() else self._deadlines.start_s
@@ -104,7 +107,7 @@ class Session:
         elif self._loop.time() >= self._due_at:
             _log.error("result_late", utterance=self.number)
             self._worker.cancel(self.number)
-            self._end(EMPTY)
+            self._fail(PeerError("The recogniser's process was too late with its words."))
         else:
             left = min(patience - quiet, self._due_at - self._loop.time(), self._deadlines.hung_s)
             self._timer = self._loop.call_later(left, self._overdue)
@@ -120,7 +123,7 @@ class Session:
         """From the worker: progress, words, or None when it was lost."""
         match message:
             case None:
-                self._end(EMPTY)
+                self._fail(PeerError("The recogniser's process was lost.", retryable=True))
             case Message(Kind.AUDIO, _, payload):
                 self._decoded = int(payload)
             case Message(Kind.PARTIAL, _, payload):
@@ -129,9 +132,19 @@ class Session:
             case Message(Kind.FINAL, _, payload):
                 self._end(self._after(words_from_json(payload)))
 
+    @property
+    def _over(self) -> bool:
+        return self._cancelled or self._final is not None or self._fault is not None
+
     def _end(self, final: Words) -> None:
-        if self._final is None:
+        if not self._over:
             self._final = final
+            self._stop_timer()
+            self._news.set()
+
+    def _fail(self, fault: PeerError) -> None:
+        if not self._over:
+            self._fault = fault
             self._stop_timer()
             self._news.set()
 
@@ -141,12 +154,14 @@ class Session:
             self._timer = None
 
     async def words(self) -> AsyncIterator[Words]:
-        """Partials, then one final after `finish`. A lost worker's final is empty; it waits for `finish` too."""
+        """Partials, then one final after `finish`. `PeerError` as soon as the worker is lost, or its result too late."""
         while not self._cancelled:
             await self._news.wait()
             self._news.clear()
             if self._cancelled:
                 return
+            if self._fault:
+                raise self._fault
             partial, self._partial = self._partial, None
             if self._final is not None and self._finished:
                 yield self._final

@@ -20,7 +20,10 @@ class Settings(BaseSettings):
         "", description="https URL at which Twilio reaches this service; signatures are checked against it."
     )
     data_dir: Path = Field(Path("data"), description="Recordings, timelines, call list, caches.")
-    models_dir: Path = Field(Path("data/models"), description="Models that `voicebot models get` fetched.")
+    models_dir: Path = Field(
+        default_factory=lambda data: data["data_dir"] / "models",
+        description="Models that `voicebot models get` fetched.",
+    )
     dialplans: Path = Field(Path("dialplans"), description="Folder of dialplans, or one file.")
     default_dialplan: str = Field(
         "frontdesk", description="Dialplan for a call that no dialplan's `takes` matches; empty to refuse it."

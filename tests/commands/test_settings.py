@@ -51,11 +51,19 @@ def test_every_variable_listed_is_one_that_the_service_obeys(monkeypatch: pytest
     other = {"PORT": "9000", "PUBLIC_URL": "https://bot.example", "RECORD": "false", "VAD": "webrtc"}
     other |= {"SIP_ALLOW": "10.0.0.0/8", "SIP_SRTP": "required"}
     other |= {"LOG_FORMAT": "json", "LOG_LEVEL": "debug"}
+    defaults = Settings.model_construct()
     for name, field in Settings.model_fields.items():
         for variable in settings.variables(name, field):
             with monkeypatch.context() as patch:
                 patch.setenv(variable, other.get(name.upper(), "3"))
-                assert getattr(Settings(), name) != field.get_default(), variable
+                assert getattr(Settings(), name) != getattr(defaults, name), variable
+
+
+def test_models_are_kept_with_the_rest_of_the_data_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEBOT_DATA_DIR", "/srv/voicebot")
+    assert Path("/srv/voicebot/models") == Settings().models_dir
+    monkeypatch.setenv("VOICEBOT_MODELS_DIR", "/srv/models")
+    assert Path("/srv/models") == Settings().models_dir
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--env"]])

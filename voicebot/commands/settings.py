@@ -70,7 +70,7 @@ def template() -> str:
     """A `.env` file with every setting at its default, commented out."""
     lines = ["# Settings of voicebot. Take the # away from a line to change it; the environment goes over this file."]
     for name, field in Settings.model_fields.items():
-        lines += ["", f"# {field.description}", f"#{variables(name, field)[0]}={_text(field.get_default())}"]
+        lines += ["", f"# {field.description}", f"#{variables(name, field)[0]}={_default(name)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -115,7 +115,11 @@ def _row(
         found = [given[variable.lower()] for variable in names if variable.lower() in given]
         if found:
             source = f"{place} {found[0]}"
-    return Row(names[0], _text(getattr(current, name)), source, _text(field.get_default()), field.description or "")
+    return Row(names[0], _text(getattr(current, name)), source, _default(name), field.description or "")
+
+
+def _default(name: str) -> str:
+    return _text(getattr(Settings.model_construct(), name))
 
 
 def _text(value: object) -> str:

@@ -306,8 +306,8 @@ def test_everything_asked_for_is_pinned_for_a_fresh_machine() -> None:
 BESIDE = {"httptools", "uvloop", "python-multipart", "audioop-lts", "tzdata"}
 """Asked for and not imported by name: uvicorn, FastAPI and zoneinfo find them; audioop stands in for the
 standard library's."""
-WITHIN = {"starlette"}
-"""Imported and not asked for: the layer under FastAPI, in the version that it asks for."""
+WITHIN = {"starlette", "httpx2"}
+"""Imported and not asked for: the layers under FastAPI and openai, in the versions that they ask for."""
 
 
 def optional() -> set[str]:

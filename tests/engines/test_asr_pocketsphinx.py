@@ -199,9 +199,7 @@ async def test_a_caller_whose_recogniser_was_killed_is_understood_all_the_same(a
         utterance = guarded.open(DIGIT)
         speak(utterance, recording("digits/five.flac"))
         os.kill(worker_pid(asr), signal.SIGKILL)
-        while asr.workers[0].ready.is_set():
-            await asyncio.sleep(0.01)
-        await asr.workers[0].ready.wait()  # the caller pauses for a while
+        await asyncio.sleep(0.5)  # the caller pauses for a while
         utterance.finish()
         assert "five" == [words async for words in utterance.words()][-1].text
 

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 
-async def read_request(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes] | None:
-    """(path, headers with lower-case names, body); None when the client is done."""
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    except asyncio.IncompleteReadError:
-        return None
-    start, *lines = head.split("\r\n")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    assert start.startswith("POST "), start
-    return start.split()[1], headers, await reader.readexactly(int(headers["content-length"]))
+@dataclass
+class Models:
+    """What `GET /v1/models` answers, and how often it was asked: clients warm up with it."""
+
+    status: int = 200
+    asked: int = 0
+
+    def answer(self) -> bytes:
+        self.asked += 1
+        body = b'{"object": "list", "data": []}'
+        head = (f"HTTP/1.1 {self.status} X", "content-type: application/json", f"content-length: {len(body)}")
+        return "\r\n".join((*head, "", "")).encode() + body
+
+
+async def read_request(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, models: Models
+) -> tuple[str, dict[str, str], bytes] | None:
+    """(path, headers with lower-case names, body) of what is posted; None when the client is done."""
+    while True:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        except asyncio.IncompleteReadError:
+            return None
+        start, *lines = head.split("\r\n")
+        if start.startswith("GET /v1/models "):
+            writer.write(models.answer())
+            continue
+        assert start.startswith("POST "), start
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        return start.split()[1], headers, await reader.readexactly(int(headers["content-length"]))
 
 
 async def chunk(writer: asyncio.StreamWriter, data: bytes) -> None:

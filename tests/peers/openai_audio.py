@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.peers.http1 import chunk, read_request, unless_gone
+from tests.peers.http1 import Models, chunk, read_request, unless_gone
 from tests.peers.openai_chat import Drop, Stall
 
 Step = bytes | Stall | Drop
@@ -82,6 +82,8 @@ class AudioServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    models: Models = field(default_factory=Models)
+    connections: int = 0
     first_s: float = 0.0
     """Before the first byte, where the script has ended."""
     url: str = ""
@@ -104,11 +106,12 @@ class AudioServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self._connections.add(asyncio.ensure_future(self._connection(reader, writer)))
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (request := await self._read(reader)) is not None:
+            while (request := await self._read(reader, writer)) is not None:
                 self.requests.append(request)
                 reply = refuses(400) if fault_of(request) else next(self._replies, None) or self._usual(request)
                 if not await unless_gone(self._send(reply, writer), reader, self.hung_up):
@@ -124,8 +127,8 @@ class AudioServer:
             return Reply((Stall(self.first_s), *(pcm[at : at + 9600] for at in range(0, len(pcm), 9600))))
         return writes("")
 
-    async def _read(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
-        request = await read_request(reader)
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> dict[str, Any] | None:
+        request = await read_request(reader, writer, self.models)
         if request is None:
             return None
         path, headers, body = request

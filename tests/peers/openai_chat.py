@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.peers.http1 import chunk, read_request, unless_gone
+from tests.peers.http1 import Models, chunk, read_request, unless_gone
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ class ChatServer:
     """The client closed a connection before the answer was complete."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """A request came."""
+    models: Models = field(default_factory=Models)
+    connections: int = 0
     url: str = ""
 
     async def __aenter__(self) -> ChatServer:
@@ -96,11 +98,12 @@ class ChatServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self._connections.add(asyncio.ensure_future(self._connection(reader, writer)))
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (request := await _read(reader, self.authorizations)) is not None:
+            while (request := await self._read(reader, writer)) is not None:
                 self.requests.append(request)
                 self.asked.set()
                 fault = fault_of(request)
@@ -111,6 +114,16 @@ class ChatServer:
             self.hung_up.set()
         finally:
             writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> dict[str, Any] | None:
+        request = await read_request(reader, writer, self.models)
+        if request is None:
+            return None
+        path, headers, body = request
+        assert path == "/v1/chat/completions", path
+        self.authorizations.append(headers.get("authorization", ""))
+        asked: dict[str, Any] = json.loads(body)
+        return asked
 
     async def _send(self, answer: Answer, writer: asyncio.StreamWriter) -> bool:
         await asyncio.sleep(answer.before)
@@ -151,17 +164,6 @@ def _event(delta: dict[str, Any] | None, finish: str | None = None, usage: dict[
         "service_tier": "default", "system_fingerprint": "fp_1", "choices": choices, "usage": usage,
     }  # fmt: skip
     return b"data: " + json.dumps(sent).encode() + b"\n\n"
-
-
-async def _read(reader: asyncio.StreamReader, authorizations: list[str]) -> dict[str, Any] | None:
-    request = await read_request(reader)
-    if request is None:
-        return None
-    path, headers, body = request
-    assert path == "/v1/chat/completions", path
-    authorizations.append(headers.get("authorization", ""))
-    asked: dict[str, Any] = json.loads(body)
-    return asked
 
 
 def fault_of(request: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.timeline import EndReason, Record
 from voicebot.engines.base import AgentContext, Asr, EngineConfig, Eot, Llm, Tts, Vad
-from voicebot.engines.guard import Chain, Watch
+from voicebot.engines.guard import Chain, Watch, warm_up
 from voicebot.engines.guard_asr import GuardedAsr
 from voicebot.engines.guard_llm import GuardedLlm
 from voicebot.engines.guard_tts import GuardedTts
@@ -207,6 +207,8 @@ class Runtime:
         self._idle.clear()
         try:
             async with ears:
+                for chain in (stack.llm, stack.tts):
+                    ears.run(warm_up(chain.stage, chain.likely(), chain.likely().engine, guarding))
                 reason = await session.run()
         finally:
             del self.calls[info.call_id]

@@ -33,7 +33,8 @@ class EngineConfig:
 
 
 class Engine(Protocol):
-    """Part of every engine that holds something: started once per process, shared by all calls."""
+    """Part of every engine that holds something: started once per process, shared by all calls. One that keeps
+    connections may have `async def warm(self)`, called while a call rings or greets: `PeerError` when it cannot."""
 
     async def start(self) -> None: ...
 

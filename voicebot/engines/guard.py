@@ -179,6 +179,18 @@ async def in_time(source: AsyncIterator[T], patience: Patience, useful: Callable
             due = loop.time() + patience.gap_s
 
 
+async def warm_up(stage: str, member: Member[Any], warms: object, watch: Watch) -> None:
+    """A call rings or greets: let `warms`, the engine or what it holds for the call, make ready what it can, if it can.
+    Never raises: what does not work is better known now than in the caller's first sentence."""
+    warm = getattr(warms, "warm", None)
+    if warm is None:
+        return
+    try:
+        await warm()
+    except Exception as error:
+        watch.failed(stage, member, error, "")
+
+
 def patience_of(engine: object, usual: Patience) -> Patience:
     """What the engine asks for, or what is usual."""
     own = getattr(engine, "patience", None)

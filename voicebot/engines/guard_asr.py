@@ -19,7 +19,7 @@ from voicebot.audio.resample import Resampler
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
 from voicebot.engines.base import Asr, AsrSession
-from voicebot.engines.guard import Chain, Member, Patience, Relay, Watch, patience_of
+from voicebot.engines.guard import Chain, Member, Patience, Relay, Watch, patience_of, warm_up
 from voicebot.errors import PeerError
 
 KEPT_S = 5
@@ -57,7 +57,8 @@ class GuardedAsr:
         for member in self.chain.members:
             for_call = getattr(member.engine, "for_call", None)
             self._own[member.name] = for_call() if for_call else member.engine
-        self.run(self._warm(self.chain.likely()))
+        likely = self.chain.likely()
+        self.run(warm_up("asr", likely, self._own[likely.name], self.watch))
         return self
 
     async def __aexit__(
@@ -77,15 +78,6 @@ class GuardedAsr:
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _warm(self, member: Member[Asr]) -> None:
-        own = self._own[member.name]
-        if own is member.engine:
-            return
-        try:
-            await own.warm()
-        except Exception as error:  # better known now than in the caller's first sentence
-            self.watch.failed("asr", member, error, "")
 
     def open(self, expectation: Expectation) -> GuardedUtterance:
         """One utterance; see `AsrSession`."""

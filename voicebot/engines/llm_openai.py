@@ -103,6 +103,10 @@ class OpenAiLlm:
         """Make the client ready; no request is sent, so a wrong key shows with the first call."""
         await asyncio.to_thread(self._stream.open)
 
+    async def warm(self) -> None:
+        """Have a connection open. `PeerError` when there is none to be had."""
+        await self._stream.warm()
+
     async def close(self) -> None:
         await self._stream.close()
 

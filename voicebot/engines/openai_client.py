@@ -11,6 +11,9 @@ from typing import Any
 from voicebot.errors import PeerError, UsageError
 
 CONNECT_S = 1.5
+KEEP_S = 55.0
+"""An idle connection is kept this long, past any turn of a caller; the client's own five seconds are not."""
+WARM_S = 3.0
 LONGEST_RETRY_AFTER_S = 1.0
 """A caller waits no longer for a server that is busy."""
 RETRY_S = 0.2
@@ -48,14 +51,35 @@ def known(options: Mapping[str, Any], names: frozenset[str], engine: str) -> Non
 def new_client(key: str, base_url: str) -> Any:
     """An `openai.AsyncOpenAI`, which asks once and waits for nobody. The import takes about a second the first time, so
     never during a call."""
+    import httpx2
     import openai
 
+    limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEP_S)
     return openai.AsyncOpenAI(
         api_key=key or "none",
         base_url=base_url or None,
         max_retries=0,
         timeout=openai.Timeout(60.0, connect=CONNECT_S),
+        http_client=openai.DefaultAsyncHttpxClient(limits=limits),
     )
+
+
+async def warm(client: Any, who: str) -> None:
+    """Have a connection open before the first sentence needs it, by asking for the list of models: it costs nothing.
+    A server without one is as warm. `PeerError` when the server cannot be reached, or does not take the key."""
+    import httpx2
+    import openai
+
+    try:
+        async with asyncio.timeout(WARM_S):
+            await client.get("/models", cast_to=httpx2.Response)
+    except TimeoutError:
+        raise PeerError(f"{who} did not answer in time.") from None
+    except openai.APIStatusError as error:
+        if error.status_code in (401, 403):
+            raise peer_error(error, who) from None
+    except Exception as error:
+        raise peer_error(error, who) from None
 
 
 def retry_after_s(error: Exception) -> float | None:

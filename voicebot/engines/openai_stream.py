@@ -9,7 +9,7 @@ from typing import Any
 
 from voicebot import log
 from voicebot.core.tool_specs import ToolSpec
-from voicebot.engines.openai_client import new_client, peer_error, retry_after_s
+from voicebot.engines.openai_client import new_client, peer_error, retry_after_s, warm
 from voicebot.errors import PeerError
 
 WHO = "The language model"
@@ -62,6 +62,10 @@ class ChatStream:
         """Import and build the client: about a second the first time, so never during a call."""
         self._client = new_client(self._key, self._base_url)
         self._completions = self._client.chat.completions  # imported when it is first touched
+
+    async def warm(self) -> None:
+        """Have a connection open. `PeerError` when there is none to be had."""
+        await warm(self._client, WHO)
 
     async def close(self) -> None:
         if self._client is not None:

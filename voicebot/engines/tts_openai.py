@@ -30,7 +30,7 @@ import orjson
 from voicebot.audio.pace import USUAL, Pace
 from voicebot.engines.base import EngineConfig, Speech, SpokenWord
 from voicebot.engines.guard import Patience
-from voicebot.engines.openai_client import access, ask, known, lack, new_client, next_bytes
+from voicebot.engines.openai_client import access, ask, known, lack, new_client, next_bytes, warm
 from voicebot.errors import PeerError, UsageError
 
 DEFAULT_MODEL, DEFAULT_VOICE, RATE = "gpt-4o-mini-tts", "alloy", 24000
@@ -87,6 +87,10 @@ class OpenAiTts:
         client = new_client(self._key, self._base_url)
         _ = client.audio.speech  # imported when it is first touched
         return client
+
+    async def warm(self) -> None:
+        """Have a connection open. `PeerError` when there is none to be had."""
+        await warm(self._client, WHO)
 
     async def close(self) -> None:
         if self._client is not None:

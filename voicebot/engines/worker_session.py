@@ -154,7 +154,7 @@ class Session:
             self._timer = None
 
     async def words(self) -> AsyncIterator[Words]:
-        """Partials, then one final after `finish`. `PeerError` as soon as the worker is lost, or its result too late."""
+        """Partials, then one final after `finish`. `PeerError` as soon as the worker is lost or too late."""
         while not self._cancelled:
             await self._news.wait()
             self._news.clear()

@@ -17,6 +17,7 @@ from voicebot.carriers.wavline import WavLine
 from voicebot.core.dialogue import CallerTurn, LlmEvent, Text, ToolCall, ToolDone
 from voicebot.core.expect import Expectation, Mode
 from voicebot.core.timeline import Record
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.core.words import Words
 from voicebot.engines.base import Speech, SpokenWord, Voice, VoiceStarted, VoiceStopped
 
@@ -105,14 +106,19 @@ class ScriptedUtterance:
 
 @dataclass
 class ToneTts:
-    """A word lasts `WORD_MS`; `delay_s` before the first audio; `fails` synthesises nothing."""
+    """An engine, or a call's voice with a manner of its own. A word lasts `WORD_MS`; `delay_s` before the first audio;
+    `fails` synthesises nothing."""
 
     delay_s: float = 0.02
     fails: bool = False
     voice_id: str = "tone"
+    manner: Manner = PLAIN
+    manners: list[Manner] = field(default_factory=list)
+    """In which each clause was said."""
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncIterator[Speech]:
+    async def speak(self, clauses: AsyncIterator[str], manner: Manner | None = None) -> AsyncIterator[Speech]:
         async for clause in clauses:
+            self.manners.append(manner or self.manner)
             await asyncio.sleep(self.delay_s)
             if self.fails:
                 return

@@ -99,7 +99,9 @@ def test_what_is_heard_has_words_with_times_inside_the_sound(engine: ModuleType,
 
 @pytest.fixture
 async def asr(engine: ModuleType, model: Path) -> AsyncIterator[WhisperAsr]:
-    started = engine.create(EngineConfig(options={"model": str(model), "threads": 1, "step_ms": 300}))
+    started = engine.create(
+        EngineConfig(options={"model": str(model), "threads": 1, "step_ms": 300, "deadline_s": 60, "beam": 2})
+    )
     await started.start()
     yield started
     await started.close()

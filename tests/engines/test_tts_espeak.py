@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import uvloop
 
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.engines import speech_pipe, tts_espeak
 from voicebot.engines.base import EngineConfig, Speech
 from voicebot.engines.speech_engine import SpeechTts
@@ -52,6 +53,15 @@ async def test_speech_is_8_khz_in_chunks_of_about_60_ms(tts: SpeechTts) -> None:
     assert {8000} == {s.rate for s in speech}
     assert max(len(s.pcm) // 2 for s in speech[:-1]) <= 8000 * 100 // 1000
     assert 4 < len(samples(speech)) / 8000 < 8
+
+
+async def test_a_hurried_manner_is_faster_and_the_next_sentence_is_as_ever(tts: SpeechTts) -> None:
+    async def seconds(manner: Manner) -> float:
+        return len(samples([speech async for speech in tts.speak(clauses(LONG), manner)])) / 8000
+
+    before, hurried, after = await seconds(PLAIN), await seconds(Manner(1.2)), await seconds(PLAIN)
+    assert pytest.approx(1.2, abs=0.07) == before / hurried
+    assert before == after
 
 
 async def test_words_concatenate_to_the_clauses_and_come_in_their_chunks(tts: SpeechTts) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.peers.openai_audio import AudioServer, Reply, refuses, speaks, tone
 from tests.peers.openai_chat import Drop, Stall
 from voicebot.call.prompts import PromptCache
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.engines import tts_openai
 from voicebot.engines.base import EngineConfig, Speech
 from voicebot.engines.tts_openai import OpenAiTts, Shape
@@ -70,6 +71,31 @@ async def test_a_clause_is_a_request_and_its_audio_comes_as_it_is_sent(dial: Dia
     wanted = {"model": "gpt-4o-mini-tts", "voice": "coral", "input": "Good morning.", "response_format": "pcm"}
     assert wanted | {"path": "/v1/audio/speech", "instructions": "Calmly."} == request
     assert ["Bearer sk-test"] == server.authorizations
+
+
+@pytest.mark.parametrize(
+    ("options", "manner", "asked"),
+    [
+        ({}, PLAIN, {}),
+        ({}, Manner(1.1), {"instructions": "Speak a little faster than usual."}),
+        ({}, Manner(1.02), {}),
+        ({"instructions": "Warmly."}, Manner(0.9, "Speak calmly."),
+         {"instructions": "Warmly. Speak calmly. Speak a little more slowly than usual."}),
+        ({"speed": 1.5}, Manner(0.9), {"speed": 1.35, "instructions": "Speak a little more slowly than usual."}),
+    ],
+)  # fmt: skip
+async def test_a_manner_is_asked_for_and_the_text_is_the_same(
+    dial: Dial, options: dict[str, Any], manner: Manner, asked: dict[str, Any]
+) -> None:
+    async with dial([speaks(tone(100))], **options) as (voice, server):
+
+        async def one() -> AsyncIterator[str]:
+            yield "Good morning."
+
+        assert [speech async for speech in voice.speak(one(), manner)]
+    (request,) = server.requests
+    assert "Good morning." == request["input"]
+    assert asked == {name: value for name, value in request.items() if name in ("instructions", "speed")}
 
 
 async def test_the_first_piece_is_there_before_the_last_is_sent(dial: Dial) -> None:

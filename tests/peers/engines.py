@@ -11,6 +11,7 @@ import numpy as np
 
 from voicebot.core.dialogue import CallerTurn, LlmEvent, Past, Text
 from voicebot.core.expect import Expectation, Mode
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.core.words import Words
 from voicebot.engines.base import AgentContext, Speech, SpokenWord
 from voicebot.errors import PeerError
@@ -35,12 +36,14 @@ class Voice:
     pause_s: float = 0.0
     voice_id: str = "voice"
     asked: list[str] = field(default_factory=list)
+    manners: list[Manner] = field(default_factory=list)
 
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
+    async def speak(self, clauses: AsyncIterator[str], manner: Manner = PLAIN) -> AsyncGenerator[Speech, None]:
+        self.manners.append(manner)
         async for clause in clauses:
             self.asked.append(clause)
             words = clause.split()

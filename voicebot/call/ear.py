@@ -17,6 +17,7 @@ from voicebot.audio.fax import FaxTones
 from voicebot.audio.foreground import Foreground
 from voicebot.audio.prosody import Intonation, Prosody
 from voicebot.audio.resample import Resampler
+from voicebot.audio.tone import Tone, Tones
 from voicebot.audio.voice import Offset, Onset
 from voicebot.carriers.base import FRAME_SAMPLES, RATE, Audio
 from voicebot.core.expect import Expectation
@@ -45,6 +46,7 @@ class Ear:
     ) -> None:
         self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
         self._caller, self._foreground, self._intonation = CallerVoice(guard), Foreground(), Intonation()
+        self._tones = Tones()
         self._fax = FaxTones()
         self.machine_calls = False
         """Whether what is on the line is a fax or a modem."""
@@ -83,7 +85,7 @@ class Ear:
                 case None:
                     pass
             if self._foreground.voice:
-                self._intonation.push(frame.pcm)
+                self._tones.push(self._intonation.push(frame.pcm), frame.at)
         return found
 
     def _edge(self, frame: Audio, over_bot: bool) -> Onset | Offset | None:
@@ -100,9 +102,14 @@ class Ear:
         """How the voice ended, for the turn so far."""
         return self._intonation.summary()
 
+    def tone(self) -> Tone | None:
+        """How the turn so far was said."""
+        return self._tones.tone()
+
     def turn_taken(self) -> None:
         """What comes next belongs to another turn."""
         self._intonation.begin()
+        self._tones.taken()
 
     def lately(self) -> bytes:
         """The caller's audio of the last seconds, since a little before the turn's last onset at least."""

@@ -16,6 +16,7 @@ from typing import Any, assert_never
 
 from voicebot import log
 from voicebot.audio.echo import EchoGuard
+from voicebot.audio.tone import Tone
 from voicebot.call.ear import Ear
 from voicebot.call.leaving import leave
 from voicebot.call.parts import Parts
@@ -34,6 +35,7 @@ from voicebot.core.end_of_turn import settled
 from voicebot.core.events import State, Timing
 from voicebot.core.playout import HeardAudio
 from voicebot.core.timeline import EndReason, Record
+from voicebot.core.tone import Mirror, tag
 from voicebot.core.turns import TurnMachine
 from voicebot.core.words import Words
 from voicebot.engines.base import VoiceStarted, VoiceStopped
@@ -69,6 +71,7 @@ class Session:
         self.machine = TurnMachine(Timing(silence_ms=silence_ms, eager=eager, final_ms=parts.final_ms))
         self._recorder = Recorder(folder, record, watch)
         self._manners = manners.of(dialplan.language)
+        self._mirror = Mirror()
         self._interruptions: Interruptions
         self._guard = EchoGuard()
         self._inbox: deque[ev.Event] = deque()
@@ -324,13 +327,17 @@ class Session:
         self._keys = 0
         self._waits_ms = -1
         self._pauses.taken()
+        tone = self._tone(start)
+        turn = self._turn(start)
         self._ear.turn_taken()
         if start.input in (ev.Input.SPOKEN, ev.Input.KEYED):
             self.turns += 1
-        turn = self._turn(start)
         secret = start.input is not ev.Input.OPENING and self._parts.agent.expectation.secret
-        if (noted := record_of(turn, start, secret, self._clock())) is not None:
+        if (noted := record_of(turn, start, secret, self._clock(), tone)) is not None:
             self._recorder.note(noted)
+        if tone and self.dialplan.tone.to_voice:
+            self._mirror.heard(tone)
+            self._parts.voice.manner = self._mirror.manner
         self._replies.start(start.turn, turn)
 
     def _expect(self) -> None:
@@ -343,7 +350,11 @@ class Session:
         self._replies.prepare(self._turn(ev.StartReply(self.machine.turn + 1, ev.Input.SPOKEN, text)))
 
     def _turn(self, start: ev.StartReply) -> CallerTurn:
-        return caller_turn(start, self._words, self._ear.onset * 1000 // RATE, self._voice_end_ms)
+        told = tag(tone) if self.dialplan.tone.to_agent and (tone := self._tone(start)) else ""
+        return caller_turn(start, self._words, self._ear.onset * 1000 // RATE, self._voice_end_ms, told)
+
+    def _tone(self, start: ev.StartReply) -> Tone | None:
+        return self._ear.tone() if start.input is ev.Input.SPOKEN else None
 
     def _end(self, reason: EndReason) -> None:
         self.reason = reason

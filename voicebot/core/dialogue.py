@@ -22,6 +22,8 @@ class Heard:
     start_ms: int = 0
     end_ms: int = 0
     """Where in the recording, media clock."""
+    tone: str = ""
+    """What is unusual in how it was said (see `core.tone.tag`), where the dialplan wants it told."""
 
 
 @dataclass(frozen=True, slots=True)

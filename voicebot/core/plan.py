@@ -86,6 +86,17 @@ class Turns(Model):
     """Words that never do, besides the language's own."""
 
 
+class Tone(Model):
+    """What becomes of how a caller speaks: pace, loudness, pitch, pauses. It is measured and recorded in any case."""
+
+    to_voice: bool = True
+    """The bot's voice takes on a little of the caller's pace, and speaks calmly to a raised voice, as far as the engine
+    can. Fixed sentences stay as they are."""
+    to_agent: bool = False
+    """The language model is told what stands out ("The caller sounds hurried, louder than before."): what the bot says
+    may change with it."""
+
+
 class Sentences(Model):
     """Fixed sentences, synthesised before the first call."""
 
@@ -321,6 +332,7 @@ class Dialplan(Model):
     persona: Persona = Persona()
     engines: Engines = Engines()
     turns: Turns = Turns()
+    tone: Tone = Tone()
     limits: Limits = Limits()
     sentences: Sentences = Sentences()
     lexicon: dict[str, Term] = Field(default_factory=dict)

@@ -56,6 +56,10 @@ recogniser made of their words, which may be wrong: judge by the sound, and ask 
 
 # --- greeting ------------------------------------------------------------------------------------------------------
 
+SOUNDS = """\
+Such a line may say how the caller sounds. Let your answer suit it (be brief with somebody hurried, patient with
+somebody hesitant, calm with a raised voice), and never speak of it."""
+
 
 def opening(plan: Dialplan, now: datetime) -> tuple[LlmEvent, ...]:
     """What the flow says before it first listens, word for word: no model is needed to say hello. When it does not
@@ -142,6 +146,8 @@ def system_prompt(plan: Dialplan, now_iso: str, caller: str = "") -> str:
     """Instructions for one call. `now_iso` is the local date and time; `caller` goes in only when the flow asks for a
     telephone number, so that the model can offer the one the call comes from."""
     parts = [_who(plan), MANNERS, _situation(plan, now_iso, caller)]
+    if plan.tone.to_agent:
+        parts.append(SOUNDS)
     if plan.lexicon:
         parts.append("Names and terms, as they are spelled: " + ", ".join(plan.lexicon) + ".")
     parts.append(_flow(plan))

@@ -37,7 +37,7 @@ KINDS: dict[str, str] = {
     "voice_stopped": "at_ms (end of speech, media clock)",
     "pause": "wait_ms: how long this pause may be before the turn is taken; and the terms that it is the sum of",
     "words": "text, final, confidence; of a final, took_ms: the recogniser's own time after the end of the turn",
-    "turn": "turn, text, confidence, start_ms, end_ms: the caller's turn, committed",
+    "turn": "turn, text, confidence, start_ms, end_ms, tone (see `audio.tone`): the caller's turn, committed",
     "digits": "digits: keyed by the caller, masked where secret",
     "silence": "count",
     "reply_started": "turn",

@@ -80,7 +80,11 @@ class Whisper:
             without_timestamps=True,
             fp16=self._half,
         )
-        results = whisper.decode(model, mels.half() if self._half else mels, options)
+        encoded = model.embed_audio(mels.half() if self._half else mels)
+        if wish.beam > 1:  # the library's beam search takes one sound at a time
+            results = [whisper.decode(model, one, options) for one in encoded]
+        else:
+            results = whisper.decode(model, encoded, options)
         return [self._segments(*each, wish.language) for each in zip(sounds, mels, results, strict=True)]
 
     def _segments(self, sound: Sound, mel: Any, result: Any, language: str) -> list[Segment]:

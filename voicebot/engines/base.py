@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from voicebot.core.dialogue import CallerTurn, LlmEvent, Past
 from voicebot.core.expect import Expectation
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.core.words import Words
 
 
@@ -220,18 +221,27 @@ class Speech:
     """Words that start in this chunk; empty where the engine gives no times."""
 
 
+class Tts(Engine, Protocol):
+    @property
+    def voice_id(self) -> str:
+        """Engine, voice and version: the key of cached sentences."""
+        ...
+
+    def speak(self, clauses: AsyncIterator[str], manner: Manner = PLAIN) -> AsyncIterator[Speech]:
+        """Speak clauses as they come, in that manner as far as the engine can; the first audio of a clause within
+        30 ms where the engine allows. Closing the iterator early stops the synthesis at once."""
+        ...
+
+
 class Mouth(Protocol):
     """What a call needs of a synthesiser."""
+
+    manner: Manner
+    """How the next clauses are said."""
 
     @property
     def voice_id(self) -> str:
         """Engine, voice and version: the key of cached sentences."""
         ...
 
-    def speak(self, clauses: AsyncIterator[str]) -> AsyncIterator[Speech]:
-        """Speak clauses as they come; the first audio of a clause within 30 ms where the engine allows.
-        Closing the iterator early stops the synthesis at once."""
-        ...
-
-
-class Tts(Engine, Mouth, Protocol): ...
+    def speak(self, clauses: AsyncIterator[str]) -> AsyncIterator[Speech]: ...

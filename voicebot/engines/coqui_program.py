@@ -49,6 +49,7 @@ class Coqui:
         self._api: Any = api
         self._model: Any = api.synthesizer.tts_model
         self._streams = hasattr(self._model, "inference_stream")
+        self._length = float(getattr(self._model, "length_scale", 0.0))
         self._settings = settings
         self._speaker = self._chosen(settings["speaker"])
         self.rate = int(api.synthesizer.output_sample_rate)
@@ -73,23 +74,25 @@ class Coqui:
             latent, embedding = self._model.speaker_manager.speakers[self._speaker].values()
         return latent, embedding
 
-    def say(self, text: str, heard: Heard) -> None:
+    def say(self, text: str, heard: Heard, pace: float = 1.0) -> None:
         """Cancelled between chunks; a sentence of a model that does not stream is generated to its end."""
-        for pcm in self._streamed(text) if self._streams else self._sentences(text):
+        for pcm in self._streamed(text, pace) if self._streams else self._sentences(text, pace):
             size = 2 * (self.rate * CHUNK_MS // 1000)
             for start in range(0, len(pcm), size):
                 if not heard(pcm[start : start + size], []):
                     return
 
-    def _streamed(self, text: str) -> Iterator[bytes]:
+    def _streamed(self, text: str, pace: float) -> Iterator[bytes]:
         assert self._latents is not None
-        language, speed = self._settings["language"], self._settings["speed"]
+        language, speed = self._settings["language"], self._settings["speed"] * pace
         stream = self._model.inference_stream(text, language, *self._latents, speed=speed, enable_text_splitting=True)
         for chunk in stream:
             samples = np.clip(chunk.cpu().numpy() * XTTS_LEVEL, -1, 1)
             yield (samples * 32767).astype("<i2").tobytes()
 
-    def _sentences(self, text: str) -> Iterator[bytes]:
+    def _sentences(self, text: str, pace: float) -> Iterator[bytes]:
+        if self._length:  # of a sound, in the models that have one (VITS, Glow-TTS); the others keep their pace
+            self._model.length_scale = self._length / (self._settings["speed"] * pace)
         language = self._settings["language"] if self._api.is_multi_lingual else None
         for sentence in self._api.synthesizer.split_into_sentences(text):
             if any(c.isalnum() for c in sentence):

@@ -16,6 +16,7 @@ from typing import Any
 from voicebot.audio.pace import USUAL as USUAL_PACE
 from voicebot.audio.pace import Pace
 from voicebot.audio.resample import Resampler
+from voicebot.core.tone import PLAIN
 from voicebot.engines.base import Speech, SpokenWord, Tts
 from voicebot.engines.guard import Chain, Member, Patience, Relay, Watch, in_time, patience_of
 from voicebot.errors import PeerError
@@ -41,6 +42,8 @@ class GuardedTts:
     def __init__(self, chain: Chain[Tts], watch: Watch, voice_id: str = "") -> None:
         self._chain, self._watch = chain, watch
         self.voice_id = voice_id or chain.members[0].engine.voice_id
+        self.manner = PLAIN
+        """How the next clauses are said; what was spoken before the call is not touched."""
 
     async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
         """Speech at 8 kHz. `PeerError` when no engine of the chain could say a clause to its end."""
@@ -80,7 +83,7 @@ class GuardedTts:
         held: list[Speech] = []
         try:
             async with (
-                aclosing(_generator(member.engine.speak(_one(take.text)))) as source,
+                aclosing(_generator(member.engine.speak(_one(take.text), self.manner))) as source,
                 aclosing(in_time(source, patience, lambda speech: bool(speech.pcm))) as chunks,
             ):
                 async for chunk in chunks:

@@ -340,11 +340,13 @@ def _in_words(turn: Opening | Heard | Pressed | Silent | Returned) -> str:
             return ""
         case Pressed(digits):
             return f"[The caller pressed {' '.join(digits)} on the keypad.]"
-        case Heard(words):
+        case Heard(words, tone=tone):
             text = words.text.replace("[", "(").replace("]", ")").strip()
             if not text:
                 return "[The caller said something that could not be understood.]"
-            return f"{text}\n[This was hard to hear.]" if words.confidence < UNCLEAR else text
+            notes = ["This was hard to hear."] * (words.confidence < UNCLEAR)
+            notes += [f"The caller sounds {tone}."] * bool(tone)
+            return "\n".join([text, *(f"[{note}]" for note in notes)])
         case _:
             assert_never(turn)
 

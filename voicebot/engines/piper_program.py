@@ -29,22 +29,22 @@ class Piper:
 
         self._timed = importlib.util.find_spec("onnx") is not None
         self._voice: Any = PiperVoice.load(settings["model"], include_alignments=self._timed)
-        self._how: Any = SynthesisConfig(speaker_id=settings["speaker"], length_scale=self._length(settings["speed"]))
+        self._how = SynthesisConfig
+        self._speaker, self._speed = settings["speaker"], settings["speed"]
         self.rate = int(self._voice.config.sample_rate)
         self.version = f"piper {version('piper-tts')}"
         self.say("One.", lambda pcm, words: True)  # what is loaded lazily is loaded now
 
-    def _length(self, speed: float) -> float:
-        return float(self._voice.config.length_scale) / speed
-
-    def say(self, text: str, heard: Heard) -> None:
+    def say(self, text: str, heard: Heard, pace: float = 1.0) -> None:
         """A sentence after the other; cancelled between chunks of `CHUNK_MS`."""
         text = text.replace("[[", "  ").replace("]]", "  ")  # which would be read as raw phonemes
         starts = [match.start() for match in _WORD.finditer(text)]
         sentences = self._voice.phonemize(text)
         timed = self._timed and sum(map(_words_in, sentences)) == len(starts)
+        length = float(self._voice.config.length_scale) / (self._speed * pace)
+        how = self._how(speaker_id=self._speaker, length_scale=length)
         at = 0
-        for chunk in self._voice.synthesize(text, self._how, include_alignments=self._timed):
+        for chunk in self._voice.synthesize(text, how, include_alignments=self._timed):
             pcm = levelled(chunk.audio_float_array)
             words = _word_starts(chunk.phoneme_alignments) if timed and chunk.phoneme_alignments else []
             events = [(starts[number], at + sample) for number, sample in enumerate(words) if number < len(starts)]

@@ -20,7 +20,6 @@ from typing import Any, assert_never
 
 from voicebot.core.expect import Expectation
 from voicebot.core.grammar import GrammarError
-from voicebot.core.words import Words
 from voicebot.engines.pocketsphinx_decoder import Decoder, Tuning, Utterance
 from voicebot.engines.pocketsphinx_model import Model, build, from_json
 from voicebot.engines.worker_messages import Kind, Message, Messages, words_to_json
@@ -146,7 +145,6 @@ class Worker:
             self._waiting[number] = Utterance(model, self._rate, self._tuning)
             return
         self._send(Kind.FAULT, number, f"no model {key}".encode())
-        self._send(Kind.FINAL, number, words_to_json(Words("", final=True, confidence=0.0)))
 
     def _cancel(self, number: int) -> None:
         self._waiting.pop(number, None)

@@ -11,6 +11,7 @@ import numpy as np
 
 from voicebot import log
 from voicebot.audio.resample import Resampler
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.engines.base import Speech, SpokenWord
 from voicebot.engines.espeak_text import Tokens, has_speech, pause_ms, pieces, plain, spelled
 from voicebot.engines.speech_pipe import Kind, Program, Spoken
@@ -54,20 +55,20 @@ class SpeechTts:
     async def close(self) -> None:
         await asyncio.gather(*(program.close() for program in self._programs))
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
+    async def speak(self, clauses: AsyncIterator[str], manner: Manner = PLAIN) -> AsyncGenerator[Speech, None]:
         """Speech at 8 kHz, about 60 ms a chunk, its words concatenating to the clauses. `PeerError` when a
         program fails twice over one piece of text."""
         async for clause in clauses:
             for part in pieces(clause):
-                async with aclosing(self._speak(part)) as chunks:
+                async with aclosing(self._speak(part, manner.pace)) as chunks:
                     async for speech in chunks:
                         yield speech
 
-    async def _speak(self, text: str) -> AsyncGenerator[Speech, None]:
+    async def _speak(self, text: str, pace: float) -> AsyncGenerator[Speech, None]:
         form = spelled(plain(text), self._said)
         shaper = Shaper(text)
         if has_speech(form.text):
-            async with aclosing(self._spoken(form.text)) as chunks:
+            async with aclosing(self._spoken(form.text, pace)) as chunks:
                 async for rate, chunk in chunks:
                     events = [(form.source(position), sample) for position, sample in chunk.words]
                     if speech := shaper.push(rate, chunk.pcm, events):
@@ -75,7 +76,7 @@ class SpeechTts:
                         await asyncio.sleep(0)  # what is here already must not hold up other calls
         yield shaper.end(pause_ms(text))
 
-    async def _spoken(self, text: str) -> AsyncGenerator[tuple[int, Spoken], None]:
+    async def _spoken(self, text: str, pace: float) -> AsyncGenerator[tuple[int, Spoken], None]:
         """(rate, audio) of one request. When its program dies before the first audio, another one says it; half-way,
         only where the same text gives the same timing to within a few samples, from where the first one got to."""
         given_bytes = given_words = 0
@@ -83,7 +84,7 @@ class SpeechTts:
             program = await self._least_busy()
             skip_bytes, skip_words = given_bytes, given_words
             try:
-                async with aclosing(program.say(text)) as chunks:
+                async with aclosing(program.say(text, pace)) as chunks:
                     async for chunk in chunks:
                         new = Spoken(chunk.pcm[skip_bytes:], chunk.words[skip_words:])
                         skip_bytes = max(0, skip_bytes - len(chunk.pcm))

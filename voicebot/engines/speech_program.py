@@ -5,7 +5,7 @@ A program calls `run` with a function that loads its voice. This file imports th
 A frame, in either direction, is its length (u32, little-endian, of what follows), one kind byte, a request id
 (u32) and a payload:
 
-    → S  say      the text, UTF-8
+    → S  say      pace in thousandths of the voice's own (u16), then the text, UTF-8
     → C  cancel   nothing; what is queued or being spoken under this id stops
     ← R  ready    sample rate (u32) and espeak's version (id 0, once)
     ← A  audio    count of words (u16), that many of (character u32, sample u32), then int16 LE mono PCM
@@ -33,6 +33,7 @@ QUEUED = 64
 _HEAD = struct.Struct("<IBI")
 _WORD = struct.Struct("<II")
 _COUNT = struct.Struct("<H")
+_PACE = struct.Struct("<H")
 MOST_BYTES = 1 << 20
 """Largest frame accepted."""
 
@@ -45,8 +46,8 @@ class Voice(Protocol):
     version: str
     """Of the library and the voice, for the log."""
 
-    def say(self, text: str, heard: Heard) -> None:
-        """Speak plain text. `OSError`, `RuntimeError` or `ValueError` when it cannot."""
+    def say(self, text: str, heard: Heard, pace: float = 1.0) -> None:
+        """Speak plain text, `pace` times as fast as usual. `OSError`, `RuntimeError` or `ValueError` when it cannot."""
         ...
 
 
@@ -71,11 +72,11 @@ class Requests:
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
-        self._waiting: queue.Queue[tuple[int, str]] = queue.Queue(QUEUED)
+        self._waiting: queue.Queue[tuple[int, str, float]] = queue.Queue(QUEUED)
         self._cancelled: set[int] = set()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def next(self) -> tuple[int, str]:
+    def next(self) -> tuple[int, str, float]:
         return self._waiting.get()
 
     def wanted(self, request: int) -> bool:
@@ -88,7 +89,8 @@ class Requests:
         while frame := _read(self._source):
             kind, request, payload = frame
             if kind == b"S":
-                self._waiting.put((request, payload.decode("utf-8", "replace")))
+                (pace,) = _PACE.unpack_from(payload)
+                self._waiting.put((request, payload[_PACE.size :].decode("utf-8", "replace"), pace / 1000))
             elif kind == b"C":
                 self._cancelled |= {request}
         os._exit(0)
@@ -98,7 +100,7 @@ def serve(voice: Voice, requests: Requests, out: BinaryIO) -> None:
     """Answer requests for ever."""
     _send(out, b"R", 0, struct.pack("<I", voice.rate) + voice.version.encode())
     while True:
-        request, text = requests.next()
+        request, text, pace = requests.next()
 
         def heard(pcm: bytes, words: list[tuple[int, int]], request: int = request) -> bool:
             if not requests.wanted(request):
@@ -112,7 +114,7 @@ def serve(voice: Voice, requests: Requests, out: BinaryIO) -> None:
 
         try:
             if requests.wanted(request):
-                voice.say(text, heard)
+                voice.say(text, heard, pace)
             _send(out, b"E", request)
         except (OSError, RuntimeError, ValueError) as error:
             _send(out, b"F", request, str(error).encode())

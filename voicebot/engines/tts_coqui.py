@@ -5,7 +5,7 @@ speaker (a name of the model's list; for XTTS also the path of a recording of a 
 
     model     a name that `voicebot models get` fetches, or a folder with config.json and a .pth file; default xtts_v2
     device    cpu or cuda; default cpu
-    speed     0.5–2.0, default 1.0 (XTTS)
+    speed     0.5–2.0, default 1.0 (XTTS, VITS, Glow-TTS)
     threads   of one program, 0: the library decides; default 0
     stand_in  true: put inert modules in the place of a torchaudio or torchcodec that cannot be imported. VITS never
               calls them; XTTS with a recording as its voice does, and then says so. Default false

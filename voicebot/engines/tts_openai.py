@@ -28,6 +28,7 @@ from typing import Any
 import orjson
 
 from voicebot.audio.pace import USUAL, Pace
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.engines.base import EngineConfig, Speech, SpokenWord
 from voicebot.engines.guard import Patience
 from voicebot.engines.openai_client import access, ask, known, lack, new_client, next_bytes, warm
@@ -40,6 +41,8 @@ MOST_HEADER_BYTES = 4096
 FOREIGN = (b"ID3", b"OggS", b"fLaC", b'{"', b"<!")
 """How files begin that are no PCM."""
 WHO = "The voice"
+NOTICED = 0.05
+"""Of a pace, so much is worth telling."""
 _OPTIONS = frozenset("api_key base_url model voice instructions speed rate extra_body first_s gap_s".split())
 
 
@@ -96,19 +99,20 @@ class OpenAiTts:
         if self._client is not None:
             await self._client.close()
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
-        """Speech at the server's rate, a request for each clause. `PeerError` when the server refuses, stalls, breaks
-        off, or sends no audio."""
+    async def speak(self, clauses: AsyncIterator[str], manner: Manner = PLAIN) -> AsyncGenerator[Speech, None]:
+        """Speech at the server's rate, a request for each clause. The manner goes into the instructions, and into the
+        speed where the operator has set one (not every model takes it). `PeerError` when the server refuses, stalls,
+        breaks off, or sends no audio."""
         async for clause in clauses:
             if any(c.isalnum() for c in clause):
-                async with aclosing(self._clause(clause)) as speeches:
+                async with aclosing(self._clause(clause, manner)) as speeches:
                     async for speech in speeches:
                         yield speech
 
-    async def _clause(self, text: str) -> AsyncGenerator[Speech, None]:
+    async def _clause(self, text: str, manner: Manner) -> AsyncGenerator[Speech, None]:
         pace: Pace | None = None
         given = rate = 0
-        async with aclosing(self._pcm(text)) as pieces:
+        async with aclosing(self._pcm(text, manner)) as pieces:
             async for rate, pcm in pieces:
                 pace = pace or Pace(text, rate, self._characters_s)
                 words = [SpokenWord(word, at - given) for word, at in pace.push(pcm)]
@@ -119,13 +123,13 @@ class OpenAiTts:
         yield Speech(b"", rate, tuple(SpokenWord(word, at - given) for word, at in pace.end()))
         self._characters_s = (self._characters_s + pace.characters_s) / 2
 
-    async def _pcm(self, text: str) -> AsyncGenerator[tuple[int, bytes], None]:
+    async def _pcm(self, text: str, manner: Manner) -> AsyncGenerator[tuple[int, bytes], None]:
         """(rate, whole samples) as they come."""
-        loop = asyncio.get_running_loop()
+        loop, request = asyncio.get_running_loop(), in_manner(self._request, manner)
         shape = Shape(self._rate)
         due = loop.time() + self._first_s
         speech = self._client.audio.speech.with_streaming_response
-        response = await ask(lambda: speech.create(input=text.strip(), **self._request), due, WHO)
+        response = await ask(lambda: speech.create(input=text.strip(), **request), due, WHO)
         try:
             shape.told(response.headers.get("content-type", ""))
             async with aclosing(response.iter_bytes()) as chunks:
@@ -137,6 +141,22 @@ class OpenAiTts:
                 yield shape.rate, pcm
         finally:
             await response.close()
+
+
+def in_manner(request: dict[str, Any], manner: Manner) -> dict[str, Any]:
+    """The request, changed so that it asks for this manner."""
+    if manner == PLAIN:
+        return request
+    told = [request.get("instructions", ""), manner.style]
+    if abs(manner.pace - 1) >= NOTICED:
+        told.append(
+            "Speak a little faster than usual." if manner.pace > 1 else "Speak a little more slowly than usual."
+        )
+    instructions = " ".join(each for each in told if each)
+    changed = request | ({"instructions": instructions} if instructions else {})
+    if "speed" in request:
+        changed["speed"] = round(min(4.0, max(0.25, request["speed"] * manner.pace)), 2)
+    return changed
 
 
 class Shape:

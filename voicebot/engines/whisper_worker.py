@@ -148,7 +148,10 @@ class Worker:
                 found = self._backend.hear([sounds[at] for at in audible], wish)
                 heard = dict(zip(audible, found, strict=True))
             except (RuntimeError, ValueError) as error:  # out of memory, a prompt too long: these utterances only
-                self._send(Kind.FAULT, group[0], f"{type(error).__name__}: {error}".encode())
+                for number in group:
+                    self._send(Kind.FAULT, number, f"{type(error).__name__}: {error}".encode())
+                    del self._utterances[number]
+                return
         for at, (number, utterance) in enumerate(zip(group, utterances, strict=True)):
             grew = utterance.take(heard.get(at, []))
             if final:
@@ -191,7 +194,6 @@ class Worker:
     def _open(self, number: int, wanted: dict[str, str]) -> None:
         if len(self._utterances) >= UTTERANCES:
             self._send(Kind.FAULT, number, b"too many utterances")
-            self._send(Kind.FINAL, number, words_to_json(_words((), final=True)))
             return
         primary = wanted["language"].partition("-")[0].lower()
         self._utterances[number] = Utterance(Wish(primary, wanted["prompt"], 1), wanted["language"])

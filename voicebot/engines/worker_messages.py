@@ -36,7 +36,7 @@ class Kind(IntEnum):
     FINAL = 8
     """Worker: JSON of Words; nothing follows for this utterance."""
     FAULT = 9
-    """Worker: why the last message of this utterance could not be obeyed; the final follows, empty."""
+    """Worker: why this utterance is given up, nothing follows; of utterance 0, what else went wrong."""
 
 
 @dataclass(frozen=True, slots=True)

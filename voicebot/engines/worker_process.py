@@ -179,11 +179,11 @@ class Process:
             self._failures = 0
             self.ready.set()
             self.tried.set()
-        elif message.kind is Kind.FAULT:
+        elif message.kind is Kind.FAULT and not message.utterance:
             self.fault = message.payload.decode(errors="replace")
             _log.error("recogniser_fault", why=self.fault)
         else:
-            gone = message.kind is Kind.FINAL
+            gone = message.kind in (Kind.FINAL, Kind.FAULT)
             take = self._takers.pop(message.utterance, None) if gone else self._takers.get(message.utterance)
             if take:
                 take(message)

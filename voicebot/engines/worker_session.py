@@ -129,6 +129,9 @@ class Session:
             case Message(Kind.PARTIAL, _, payload):
                 self._partial = words_from_json(payload)
                 self._news.set()
+            case Message(Kind.FAULT, _, payload):
+                _log.error("utterance_given_up", utterance=self.number, why=payload.decode(errors="replace"))
+                self._fail(PeerError("The recogniser gave the utterance up."))
             case Message(Kind.FINAL, _, payload):
                 self._end(self._after(words_from_json(payload)))
 

@@ -434,6 +434,15 @@ def test_what_the_flow_says_word_for_word_was_announced(name: str) -> None:
 # --- every slot type -----------------------------------------------------------------------------------------------
 
 
+def test_a_name_heard_wrongly_is_asked_for_letter_by_letter() -> None:
+    caller = Caller("everything")
+    caller.says("fill in the form")
+    assert "I heard Siobhan Murphy. Is that right?" == caller.says("chevron murphy")
+    assert "Please spell it for me, letter by letter." == caller.says("no")
+    assert "That's Kang, yes?" == caller.says("k a n g")
+    assert "Do you agree?" == caller.says("yes")
+
+
 def test_a_form_of_every_type_is_filled_and_saved() -> None:
     caller = Caller("everything")
     assert "Let's see. Your name?" == caller.says("fill in the form")

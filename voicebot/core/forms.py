@@ -95,14 +95,17 @@ def _echo(talk: Talk, changed: Sequence[str]) -> None:
         talk.say(filled(talk.reader.manners.understood, value=said[0].upper() + said[1:]))
 
 
-def ask_for(talk: Talk, slot: str) -> None:
-    """Ask for one slot; give up when it was asked for too often."""
+def ask_for(talk: Talk, slot: str, text: str = "") -> None:
+    """Ask for one slot, in its own words unless there is a `text`; give up when it was asked for too often."""
     talk.asked[slot] += 1
     if talk.asked[slot] > 4 + talk.plan.limits.reprompts:
         talk.give_up()
         return
     talk.state = Form(slot)
-    talk.ask()
+    if text:
+        talk.say(text)
+    else:
+        talk.ask()
 
 
 # --- hearing -----------------------------------------------------------------------------------------------------
@@ -189,9 +192,20 @@ def checked(talk: Talk, slot: str, words: Words) -> Outcome:
         return advance(talk, [each for each in changed if each != slot])
     if answer == "no" or worn_out:
         talk.memory.drop(slot)
-        ask_for(talk, slot)
+        ask_for(talk, slot, _surer_way(talk, slot))
         return Outcome.WAIT
     return Outcome.MISSED
+
+
+def _surer_way(talk: Talk, slot: str) -> str:
+    """How to give what was heard wrongly: the same question would be misheard again. Empty where there is none."""
+    match talk.form()[slot].type:
+        case "name":
+            return talk.reader.manners.spell_it
+        case "digits" | "phone":
+            return talk.reader.manners.key_it_in
+        case _:
+            return ""
 
 
 def _after_no(talk: Talk, slot: str, words: Words) -> tuple[Understood, Sure] | None:

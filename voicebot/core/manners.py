@@ -57,6 +57,10 @@ class Manners:
     tool_failed: str
     bad_key: str
     ask_year: str
+    spell_it: str
+    """After a "no" to a name that was heard."""
+    key_it_in: str
+    """… to a number."""
 
 
 ENGLISH = Manners(
@@ -137,6 +141,8 @@ ENGLISH = Manners(
     tool_failed="I'm sorry, that didn't work just now.",
     bad_key="That key does nothing here.",
     ask_year="And the year?",
+    spell_it="Please spell it for me, letter by letter.",
+    key_it_in="Please key it in on your telephone, then press the hash key.",
 )
 
 MANNERS: dict[str, Manners] = {"en": ENGLISH}

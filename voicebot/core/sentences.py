@@ -99,7 +99,7 @@ _LITERAL = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")"})
 
 _SAID = (
     "not_caught explain_yes_no explain_digits general_help giving_up anything_wrong changed continue_entry "
-    "restarted message_taken tool_failed bad_key ask_year"
+    "restarted message_taken tool_failed bad_key ask_year spell_it key_it_in"
 ).split()
 
 

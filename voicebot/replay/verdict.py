@@ -20,6 +20,7 @@ VERSION = 1
 """Of the form. A reader refuses another one."""
 
 Side = Literal["caller", "bot"]
+OTHER: dict[Side, Side] = {"caller": "bot", "bot": "caller"}
 Group = Literal["latency", "turns", "language", "outcome", "media", "cost"]
 
 

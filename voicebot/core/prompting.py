@@ -241,7 +241,8 @@ def _slot(plan: Dialplan, slot: str, spec: Slot) -> str:
         of = ""  # a type made of others is a way of speaking, no list of values
     digits = f" of {spec.length} digits" if spec.length else ""
     asked = f', asking "{spec.ask[0]}"' if spec.ask else ""
-    always = "; read it back and wait for a yes, after a no have it spelled or keyed in" if spec.confirm == "always" else ""
+    check = "; read it back and wait for a yes, after a no have it spelled or keyed in"
+    always = check if spec.confirm == "always" else ""
     secret = "; never repeat it aloud" if spec.secret else ""
     return f"{need}{of}{digits}{asked}{always}{secret}."
 

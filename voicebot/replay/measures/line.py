@@ -58,14 +58,12 @@ def merged(events: Sequence[Event], heard: Sequence[Event]) -> list[Event]:
 
 
 def without_keys(voices: list[Voice], keys: Sequence[Event]) -> list[Voice]:
-    """Voices that are no key's tone."""
+    """Voices that are not, for the most part, keys' tones."""
     return [
         voice
         for voice in voices
-        if not any(
-            min(voice.end_ms, key.end_ms) - max(voice.start_ms, key.start_ms) > (voice.end_ms - voice.start_ms) / 2
-            for key in keys
-        )
+        if 2 * sum(max(0, min(voice.end_ms, key.end_ms) - max(voice.start_ms, key.start_ms)) for key in keys)
+        <= voice.end_ms - voice.start_ms
     ]
 
 

@@ -26,6 +26,8 @@ from voicebot.replay.verdict import Event, Metric
 
 RESUMED_MS = 700
 """Who speaks on within this had not finished."""
+EDGE_MS = 20
+"""The edges of two voices are known to half of this: so much before the end is at the end."""
 NO_TIMELINE = "the recording has no timeline of ours"
 MIXED = "all voices are in one channel"
 
@@ -71,8 +73,8 @@ def latency(found: Exchange, records: Sequence[Record], taken: Overs) -> list[Me
     """Gaps, endpoint delays, stop times."""
     gaps: dict[bool, list[float]] = {False: [], True: []}
     for answer in found.answers:
-        if answer.gap_ms is not None and answer.gap_ms >= 0:
-            gaps[tool_between(answer, records)].append(float(answer.gap_ms))
+        if answer.gap_ms is not None and answer.gap_ms >= -EDGE_MS:
+            gaps[tool_between(answer, records)].append(float(max(0, answer.gap_ms)))
     plain, tool = gaps[False], gaps[True]
     turns = matched(found, timeline.taken(records))
     delays = [float(each.at_ms - end_ms) for each, end_ms in turns]
@@ -113,7 +115,7 @@ def cut_offs(found: Exchange, records: Sequence[Record]) -> tuple[int, list[Span
     if taken:
         marks = [(turn.at_ms, turn.start_ms) for turn in taken]
     else:
-        marks = [(a.bot.start_ms, a.caller.start_ms) for a in found.answers if a.bot and (a.gap_ms or 0) >= 0]
+        marks = [(a.bot.start_ms, a.caller.start_ms) for a in found.answers if a.bot and (a.gap_ms or 0) >= -EDGE_MS]
     spans = []
     for at_ms, _ in marks:
         after = next((onset for onset in onsets if at_ms < onset <= at_ms + RESUMED_MS), None)

@@ -1,0 +1,127 @@
+"""Where a side of a recording speaks, found with the whole of it at hand: edges to 5 ms, no hang-over.
+
+Levels of 5 ms stand out from a noise floor that follows the recording; what lasts is a voice when WebRTC's detector,
+asked as a second opinion, calls enough of it speech. Nothing here is what a live call decides by: it judges that.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import webrtcvad
+
+from voicebot.replay.recording import RATE, Samples
+
+STEP = 40
+"""Samples of a level: 5 ms."""
+STEP_MS = 5
+SLOW = 16
+"""Samples of the moving average that is taken off: 2 ms, the knee at about 200 Hz."""
+BLOCK = RATE * 60
+FLOOR_STEPS = 2000
+"""The noise floor is taken of each 10 s and its neighbours."""
+FLOOR_PERCENTILE = 10
+FLOOR_DBFS = (-72.0, -42.0)
+OPEN_DB, KEEP_DB = 12.0, 7.0
+"""Above the floor: a voice begins; its edges go out as far as this."""
+LEAST_MS = 60
+JOIN_MS = 200
+"""Two sounds so near are one: stops within words are as long."""
+ASKED = 240
+"""Samples that WebRTC's detector is asked about at once: 30 ms."""
+LEAST_SHARE = 0.2
+"""Of them that it must call speech."""
+Levels = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One stretch of sound taken for speech, samples at 8 kHz."""
+
+    start: int
+    end: int
+    level_dbfs: float
+
+    @property
+    def start_ms(self) -> int:
+        return self.start * 1000 // RATE
+
+    @property
+    def end_ms(self) -> int:
+        return self.end * 1000 // RATE
+
+
+def blocks(samples: Samples) -> Iterator[Samples]:
+    """A minute at a time, copied; pages of a mapped file are given back on the way."""
+    for at in range(0, len(samples), BLOCK):
+        yield np.array(samples[at : at + BLOCK])
+        if isinstance(samples, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+            samples._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+
+
+def levels(samples: Samples) -> Levels:
+    """dBFS of every 5 ms, less what is slower than 2 ms: direct current, hum, a room's rumble."""
+    found = [np.zeros(0, np.float32)]
+    for block in blocks(samples):
+        wave = block.astype(np.float32)
+        sums = np.cumsum(np.pad(wave, (SLOW // 2, SLOW - SLOW // 2), "edge"), dtype=np.float64)
+        wave -= ((sums[SLOW:] - sums[:-SLOW]) / SLOW).astype(np.float32)
+        steps = wave[: len(wave) // STEP * STEP].reshape(-1, STEP)
+        found.append(10 * np.log10(np.einsum("ij,ij->i", steps, steps) / (STEP * 32768.0**2) + 1e-10))
+    return np.concatenate(found).astype(np.float32)
+
+
+def floor(level: Levels) -> Levels:
+    """The noise floor at every level: a low percentile of the half minute around."""
+    if not len(level):
+        return level
+    count = -(-len(level) // FLOOR_STEPS)
+    around = [level[max(0, (n - 1) * FLOOR_STEPS) : (n + 2) * FLOOR_STEPS] for n in range(count)]
+    marks = [float(np.percentile(each, FLOOR_PERCENTILE)) for each in around]
+    middles = (np.arange(count) + 0.5) * FLOOR_STEPS
+    return np.clip(np.interp(np.arange(len(level)), middles, marks), *FLOOR_DBFS).astype(np.float32)
+
+
+def voices(samples: Samples, level: Levels | None = None) -> list[Voice]:
+    """The voices of one side, in order. `samples`: int16 mono, 8 kHz."""
+    level = levels(samples) if level is None else level
+    below = floor(level)
+    loud, edge = level > below + OPEN_DB, level > below + KEEP_DB
+    found: list[tuple[int, int]] = []
+    for start, end in _runs(edge, JOIN_MS // STEP_MS):
+        if int(loud[start:end].sum()) * STEP_MS >= LEAST_MS:
+            found.append((start, end))
+    return [
+        Voice(start * STEP, end * STEP, _level(level[start:end]))
+        for start, end in found
+        if _speech(samples[start * STEP : end * STEP])
+    ]
+
+
+def _runs(yes: npt.NDArray[np.bool_], join: int) -> list[tuple[int, int]]:
+    """(from, to) of the stretches of True, those joined that are less than `join` apart."""
+    change = np.flatnonzero(np.diff(np.concatenate([[False], yes, [False]]).astype(np.int8)))
+    found: list[tuple[int, int]] = []
+    for start, end in zip(change[::2].tolist(), change[1::2].tolist(), strict=True):
+        if found and start - found[-1][1] < join:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def _level(level: Levels) -> float:
+    """Of the louder half: pauses within a voice do not count."""
+    return float(np.percentile(level, 75))
+
+
+def _speech(samples: Samples) -> bool:
+    judge = webrtcvad.Vad(1)
+    pcm = np.array(samples).astype("<i2").tobytes()
+    size = ASKED * 2
+    asked = [judge.is_speech(pcm[at : at + size], RATE) for at in range(0, len(pcm) - size + 1, size)]
+    return not asked or sum(asked) >= LEAST_SHARE * len(asked)

@@ -6,18 +6,21 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
+import numpy as np
+
 from voicebot.audio.jitter import Jitter
 from voicebot.carriers.base import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, RATE, Audio, CallInfo, Digit, HungUp, LineEvent
 from voicebot.carriers.wavline import FarEnd
+from voicebot.replay.recording import Samples
 
 
 class RecordedLine:
-    """`caller`: the whole channel, 8 kHz int16 LE. `keys`: (ms, digit) in order. The caller hangs up at the end.
+    """`caller`: the whole channel, 8 kHz. `keys`: (ms, digit) in order. The caller hangs up at the end.
     Frames pass the jitter buffer, as those of a network do."""
 
-    def __init__(self, info: CallInfo, caller: bytes, keys: Sequence[tuple[int, str]] = ()) -> None:
+    def __init__(self, info: CallInfo, caller: Samples, keys: Sequence[tuple[int, str]] = ()) -> None:
         self.info = info
-        self._caller, self._keys = memoryview(caller), deque(keys)
+        self._caller, self._keys = caller, deque(keys)
         self._at = 0  # media clock, samples
         self._jitter, self._far = Jitter(), FarEnd()
         self.send, self.clear = self._far.send, self._far.clear
@@ -39,12 +42,13 @@ class RecordedLine:
                 yield Audio(placed.pcm, placed.at, placed.concealed)
             while self._keys and self._keys[0][0] <= self.clock_ms():
                 yield Digit(self._keys.popleft()[1])
-            if self._at * 2 >= len(self._caller):
+            if self._at >= len(self._caller):
                 self._ended = self._ended or "caller_hangup"
         yield HungUp(self._ended)
 
     def _frame(self) -> bytes:
-        return bytes(self._caller[self._at * 2 : self._at * 2 + FRAME_BYTES]).ljust(FRAME_BYTES, b"\0")
+        frame = np.asarray(self._caller[self._at : self._at + FRAME_SAMPLES], "<i2")
+        return frame.tobytes().ljust(FRAME_BYTES, b"\0")
 
     def clock_ms(self) -> int:
         return self._at * 1000 // RATE

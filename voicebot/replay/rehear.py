@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,7 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from voicebot import __version__
-from voicebot.audio.frames import RATE
 from voicebot.call import stack
 from voicebot.call.parts import Parts
 from voicebot.call.session import Session
@@ -36,9 +33,11 @@ from voicebot.core import manners
 from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan, expectations, parse
 from voicebot.core.timeline import EndReason, Record
+from voicebot.core.turns import TurnMachine
 from voicebot.engines.base import Asr, EngineConfig, Eot, Vad
 from voicebot.engines.guard import Chain, Watch
 from voicebot.engines.guard_asr import GuardedAsr
+from voicebot.errors import UsageError
 from voicebot.replay.charged import ChargedAsr, UnchargedEot
 from voicebot.replay.clock import clock
 from voicebot.replay.inline_ears import InlineWorker, inline
@@ -50,6 +49,8 @@ FINAL_MS = 10
 """Of the recogniser, after the end of an utterance, where the recording does not tell: see the README's figures."""
 STARTED_AT = "2026-01-05T09:00:00+00:00"
 """When a call took place of which nobody knows when it did."""
+FOR_EVER = 1_000_000
+"""Silences in a row, seconds of a call: nothing but the end of the recording ends it."""
 UNKNOWN_PLAN = """
 name: anything
 start: hear
@@ -81,7 +82,7 @@ async def rehear(call: CallAudio, plan: Dialplan | None, settings: Settings, fol
     ears = Ears(settings, final_ms(call.records))
     try:
         vad, eot, chain = await ears.start(whole)
-        line = RecordedLine(CallInfo(call.name, "replay", "", ""), pcm_of(call.caller), keys(call))
+        line = RecordedLine(CallInfo(call.name, "replay", "", ""), callers(call), keys(call))
         guide = Guide(plan, call.records, now(call, plan)) if plan else Anything()
         said = [*call.reference, *said_by_bot(call.records)]
         bot = RecordedBot(call.bot, stretches(call.bot, said), guide, line.clock_ms)
@@ -89,7 +90,8 @@ async def rehear(call: CallAudio, plan: Dialplan | None, settings: Settings, fol
         async with GuardedAsr(chain, watch) as asr:
             toolbox = Toolbox(whole, call.name, "", folder / "notes.jsonl")  # never used: the bot of then has no tools
             parts = Parts(vad, asr, Silence(), bot, bot, toolbox, eot, asr.final_ms)
-            session = Session(line, _patient(whole, call), parts, folder)
+            session = Session(line, _unlimited(whole), parts, folder)
+            session.machine = TurnMachine(replace(session.machine.timing, silences=FOR_EVER))
             watch.tell = partial(session.note, "engine")
             session.open_record(**opening(call, whole, {"asr": ", ".join(chain.names), "vad": settings.vad}))
             began_s = time.perf_counter()
@@ -182,13 +184,12 @@ def keys(call: CallAudio) -> list[tuple[int, str]]:
     return sorted((at, key) for at, key in pressed if key and key in "0123456789*#ABCD")
 
 
-def pcm_of(side: Samples | None) -> bytes:
-    """int16 LE."""
-    return b"" if side is None else np.asarray(side, "<i2").tobytes()
+def callers(call: CallAudio) -> Samples:
+    """The caller's channel. `UsageError` where there is none of its own."""
+    if call.mixed or call.caller is None:
+        raise UsageError(f"{call.name} has no channel that is the caller's alone; it can be scored, and not heard again.")
+    return call.caller
 
 
-def _patient(plan: Dialplan, call: CallAudio) -> Dialplan:
-    """Where nothing is known of how the bot took silence, no silence ends the call."""
-    if any(r.kind == "turn" for r in call.records):
-        return plan
-    return plan.model_copy(update={"limits": plan.limits.model_copy(update={"silence_s": 3600, "max_call_s": 36000})})
+def _unlimited(plan: Dialplan) -> Dialplan:
+    return plan.model_copy(update={"limits": plan.limits.model_copy(update={"max_call_s": FOR_EVER})})

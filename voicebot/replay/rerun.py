@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import SecretStr
 
 from voicebot.call import stack
@@ -38,7 +37,7 @@ from voicebot.replay.recorded_bot import said_by_bot, stretches
 from voicebot.replay.recorded_line import RecordedLine
 from voicebot.replay.recorded_tools import RecordedTools
 from voicebot.replay.recording import CallAudio, at_phone_rate
-from voicebot.replay.rehear import Ears, Heard, final_ms, keys, now, opening, pcm_of
+from voicebot.replay.rehear import Ears, Heard, callers, final_ms, keys, now, opening
 from voicebot.replay.taped import TapedLlm, TapedTts
 
 PACES = ("recorded", "turns")
@@ -113,11 +112,10 @@ def _without_key(settings: Settings, plan_file: Path, call: CallAudio, cassette:
 def _line(call: CallAudio, pace: str) -> RecordedLine | PatientLine:
     first = next((r.fields for r in call.records if r.kind == "call_started"), {})
     info = CallInfo(call.name, "replay", str(first.get("caller", "")), str(first.get("called", "")))
-    caller = call.caller if call.caller is not None else np.zeros(0, np.int16)
     if pace == "recorded":
-        return RecordedLine(info, pcm_of(caller), keys(call))
+        return RecordedLine(info, callers(call), keys(call))
     vad = registry.load("vad", "webrtc").create(EngineConfig())
-    said = utterances(caller, stretches(call.bot), vad)
+    said = utterances(callers(call), stretches(call.bot), vad)
     return PatientLine(info, said, STAYS_MS)
 
 

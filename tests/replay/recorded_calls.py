@@ -10,10 +10,10 @@ from tests.call.world import noise
 from voicebot.carriers.wavline import read
 from voicebot.config import Settings
 from voicebot.core.timeline import Record
+from voicebot.replay.cassette import Cassette
 from voicebot.replay.clock import run
 from voicebot.replay.recording import CallAudio, Samples
 from voicebot.replay.rerun import rerun
-from voicebot.replay.cassette import Cassette
 from voicebot.replay.verdict import Source
 
 ROOT = Path(__file__).parents[2]

@@ -87,7 +87,9 @@ def test_what_is_not_on_the_cassette_and_may_not_be_asked_ends_it_in_one_sentenc
 
 def test_a_tool_touches_nothing_and_gives_what_it_gave(tmp_path: Path) -> None:
     noting = PLAN + "tools: {bag: {kind: note}}\n"
-    noting = noting.replace("[{say: Without a bag.}, {goto: more}]", "[{tool: bag}, {say: Without a bag.}, {goto: more}]")
+    noting = noting.replace(
+        "[{say: Without a bag.}, {goto: more}]", "[{tool: bag}, {say: Without a bag.}, {goto: more}]"
+    )
 
     _, found = again(two_nos(), tmp_path, plan=noting)
 

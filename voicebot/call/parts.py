@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voicebot.call.prompts import PromptCache
+from voicebot.call.prompts import Prompts
 from voicebot.call.tools import Tools
 from voicebot.core.events import Timing
 from voicebot.engines.base import Agent, Ears, Eot, Mouth, Vad
@@ -18,7 +18,7 @@ class Parts:
     asr: Ears
     voice: Mouth
     agent: Agent
-    prompts: PromptCache
+    prompts: Prompts
     toolbox: Tools
     eot: Eot | None = None
     """A model that knows the end of a turn, where the operator has one."""

@@ -62,7 +62,10 @@ def new_call_id() -> str:
 class Runtime:
     """One per process. `start` before the first call, `drain` and `close` after the last."""
 
-    def __init__(self, settings: Settings, log: CallLog | None = None, make: Make = make) -> None:
+    def __init__(
+        self, settings: Settings, log: CallLog | None = None, make: Make = make, prompts: Path | None = None
+    ) -> None:
+        """`make` makes engines, `prompts` is where fixed sentences are kept: a replay has its own of both."""
         self.settings = settings
         self.dialplans: dict[str, Dialplan] = {}
         self.calls: dict[str, Session] = {}
@@ -71,7 +74,7 @@ class Runtime:
         self._call_log = log
         self._stacks: dict[str, Stack] = {}
         self._engines = Engines(settings, make)
-        self._prompts = PromptCache(settings.data_dir / "cache" / "prompts")
+        self._prompts = PromptCache(prompts or settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
         self._state = "starting"

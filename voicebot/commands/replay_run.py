@@ -1,4 +1,4 @@
-"""`voicebot replay rehear` and `voicebot replay rerun`: recorded calls through today's ears, or all of today's stack."""
+"""`voicebot replay rehear` and `voicebot replay rerun`: recorded calls through today's ears or whole stack."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def rerun(
     pace: Annotated[
         str, typer.Option(help="recorded: the caller speaks when they did; turns: they wait for the bot.")
     ] = "recorded",
-    cassette: Annotated[Path | None, typer.Option(help="Folder of recorded answers; default: beside each call.")] = None,
+    cassette: Annotated[
+        Path | None, typer.Option(help="Folder of recorded answers; default: beside each call.")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Ask every engine, and record its answers anew.")] = False,
     recorded: Annotated[bool, typer.Option("--recorded", help="Ask no engine: all must be on the cassette.")] = False,
 ) -> None:

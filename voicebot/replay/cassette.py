@@ -2,10 +2,10 @@
 
     {"stage": "llm", "engine": "openai", "asked": "…", "pieces": [{"at_ms": 214, "text": "We open "}, …]}
 
-One file for each request, named by stage, engine and a hash of all that the engine was told: the prompt and tools, the conversation so
-far, the turn; the voice and the sentence. `at_ms` counts from the request. The same request is answered from the
-cassette, at the same moments; so a replay costs nothing, needs no key, and is the same every time. What is not on it
-was never asked before: such a request goes to the engine where that is allowed, else the replay could not be run.
+One file for each request, named by stage, engine and a hash of all that the engine was told: the prompt and tools, the
+conversation so far, the turn; the voice and the sentence. `at_ms` counts from the request. The same request is
+answered from the cassette, at the same moments; so a replay costs nothing, needs no key, and is the same every time.
+What is not on it was never asked before: it goes to the engine where that is allowed, else the replay could not be run.
 """
 
 from __future__ import annotations

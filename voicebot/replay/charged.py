@@ -76,7 +76,7 @@ class ChargedUtterance:
 
 
 class UnchargedEot:
-    """A model of turn ends in a thread. Live it has a few tens of milliseconds and a deadline; here it is never late."""
+    """A model of turn ends in a thread. Live it has some milliseconds and a deadline; here it is never late."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine

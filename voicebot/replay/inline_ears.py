@@ -97,9 +97,7 @@ class InlineWorker:
             take(None)
 
 
-def inline(
-    config: EngineConfig, final_s: float | None, started: Callable[[InlineWorker], None]
-) -> PocketsphinxAsr:
+def inline(config: EngineConfig, final_s: float | None, started: Callable[[InlineWorker], None]) -> PocketsphinxAsr:
     """The engine, with one worker of this kind, of which `started` is told. `UsageError` as by the engine itself."""
     tuning = {**dict(config.options.get("tuning", {})), "nbest_s": NBEST_S}
     ours = replace(config, options={**config.options, "tuning": tuning}, workers=1)
@@ -108,4 +106,4 @@ def inline(
         started(worker := InlineWorker(hello, greeted, final_s))
         return worker
 
-    return PocketsphinxAsr(ours, launch)
+    return PocketsphinxAsr(ours, launch)  # type: ignore[arg-type]

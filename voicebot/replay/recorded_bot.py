@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from voicebot.core.expect import Expectation, Mode
 from voicebot.core.flow import Flow
 from voicebot.core.playout import align
 from voicebot.core.timeline import Record
+from voicebot.core.tone import PLAIN
 from voicebot.core.words import Words
 from voicebot.engines.base import Speech, SpokenWord
 from voicebot.replay.recording import Said, Samples
@@ -86,7 +88,9 @@ def said_by_bot(records: Sequence[Record]) -> list[Said]:
 class RecordedBot:
     """An agent that answers as recorded, and the prompts that hold its audio. `now_ms` is the line's clock."""
 
-    def __init__(self, bot: Samples | None, parts: Sequence[Stretch], guide: Guide | Anything, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, bot: Samples | None, parts: Sequence[Stretch], guide: Guide | Anything, now_ms: Callable[[], int]
+    ) -> None:
         self._bot = np.zeros(0, np.int16) if bot is None else bot
         self._parts, self._guide, self._now_ms = deque(parts), guide, now_ms
         self._text, self._prompt = "", NOTHING_SAID
@@ -129,6 +133,9 @@ class Silence:
 
     voice_id = "recorded"
 
+    def __init__(self) -> None:
+        self.manner = PLAIN
+
     async def speak(self, clauses: object) -> AsyncGenerator[Speech, None]:
         """Never asked."""
         yield Speech(bytes(2 * FRAME_SAMPLES), RATE)
@@ -170,8 +177,8 @@ class Guide:
     def _feed(self, turn: CallerTurn) -> None:
         step = self._flow.feed(turn)
         while not step.ended and isinstance(call := step.events[-1], ToolCall):
-            done = self._tools.popleft().fields if self._tools else {"ok": True, "result": {}}
-            step = self._flow.feed(ToolDone(call.call_id, bool(done["ok"]), dict(done.get("result") or {})))
+            done: Mapping[str, Any] = self._tools.popleft().fields if self._tools else {"ok": True}
+            step = self._flow.feed(ToolDone(call.call_id, bool(done["ok"]), done.get("result") or {}))
 
 
 def _turn(record: Record) -> CallerTurn:

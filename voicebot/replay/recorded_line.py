@@ -1,4 +1,4 @@
-"""A line on which a recorded caller speaks: every sample when it was spoken then, and the keys when they were pressed."""
+"""A line on which a recorded caller speaks: every sample when it was spoken, and every key when it was pressed."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from voicebot.errors import UsageError
 from voicebot.replay.cassette import Cassette
 from voicebot.replay.clock import clock
 from voicebot.replay.patient_line import PatientLine, utterances
-from voicebot.replay.recorded_bot import said_by_bot, stretches
+from voicebot.replay.recorded_bot import stretches
 from voicebot.replay.recorded_line import RecordedLine
 from voicebot.replay.recorded_tools import RecordedTools
 from voicebot.replay.recording import CallAudio, at_phone_rate
@@ -64,10 +64,12 @@ async def rerun(
     call = at_phone_rate(call)
     charged_ms = None if cassette.mode == "live" else final_ms(call.records)
     ears = Ears(settings, charged_ms)
-    runtime = Runtime(_without_key(settings, plan_file, call, cassette), make=partial(_make, ears, cassette))
+    prompts = cassette.folder / "prompts" if cassette.folder else None
+    runtime = Runtime(
+        _without_key(settings, plan_file, call, cassette), make=partial(_make, ears, cassette), prompts=prompts
+    )
     try:
-        with clock().still():
-            await runtime.start()
+        await _start(runtime, call, cassette)
         (plan,) = runtime.dialplans.values()
         line = _line(call, pace)
         context = AgentContext(plan, line.info.caller, line.info.called, now(call, plan).isoformat(timespec="seconds"))
@@ -83,12 +85,25 @@ async def rerun(
         heard = Heard(reason, line.clock_ms() / 1000, time.perf_counter() - began_s, ears.spent_s)
     finally:
         await runtime.close()
+    _complain(call, cassette)
+    return Reran(heard, diverged_ms(call, tuple(decode((folder / "timeline.jsonl").read_bytes().splitlines()))))
+
+
+async def _start(runtime: Runtime, call: CallAudio, cassette: Cassette) -> None:
+    try:
+        with clock().still():
+            await runtime.start()
+    except UsageError:
+        _complain(call, cassette)
+        raise
+
+
+def _complain(call: CallAudio, cassette: Cassette) -> None:
     if cassette.missing:
         raise UsageError(
             f"{call.name}: {len(cassette.missing)} requests are not on the cassette, the first: "
             f"{cassette.missing[0]}. Record them with --live."
         )
-    return Reran(heard, diverged_ms(call, tuple(decode((folder / "timeline.jsonl").read_bytes().splitlines()))))
 
 
 def _make(ears: Ears, cassette: Cassette, stage: str, name: str, config: EngineConfig) -> Any:

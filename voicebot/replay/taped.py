@@ -12,6 +12,7 @@ from typing import Any
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Past, Text, ToolCall
 from voicebot.core.expect import Expectation
 from voicebot.core.prompting import system_prompt
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.core.tool_specs import tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig, LlmSession, Speech, SpokenWord
 from voicebot.errors import PeerError
@@ -86,10 +87,13 @@ class TapedTts:
     async def start(self) -> None:
         """It starts when it is asked."""
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncGenerator[Speech, None]:
+    async def speak(self, clauses: AsyncIterator[str], manner: Manner = PLAIN) -> AsyncGenerator[Speech, None]:
         """As any voice. `PeerError` where the cassette has no answer."""
         async for clause in clauses:
-            request, began_s = Request("tts", self._name, clause, [self.voice_id, clause]), clock().time()
+            request, began_s = (
+                Request("tts", self._name, clause, [self.voice_id, clause, asdict(manner)]),
+                clock().time(),
+            )
             if (pieces := self._cassette.find(request)) is not None:
                 for piece in pieces:
                     await _due(began_s + piece["at_ms"] / 1000)
@@ -99,7 +103,7 @@ class TapedTts:
                 continue
             if not self._cassette.may_ask(self._name):
                 raise self._cassette.lack(request)
-            async with aclosing(self._ask(request)) as chunks:
+            async with aclosing(self._ask(request, manner)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
@@ -109,12 +113,12 @@ class TapedTts:
         if "cut" in piece:
             raise self._cassette.lack(request)
 
-    async def _ask(self, request: Request) -> AsyncGenerator[Speech, None]:
+    async def _ask(self, request: Request, manner: Manner) -> AsyncGenerator[Speech, None]:
         engine = await self._engine.started()
         loop, pieces = clock(), list[Piece]()
         began_s = loop.time()
         with _taping(self._cassette, request, pieces, began_s):
-            async with aclosing(_charged(engine.speak(_one(request.asked)))) as chunks:
+            async with aclosing(_charged(engine.speak(_one(request.asked), manner))) as chunks:
                 async for chunk in chunks:
                     words = [[word.text, word.at] for word in chunk.words]
                     sound = base64.b64encode(chunk.pcm).decode()
@@ -273,4 +277,3 @@ async def _charged(source: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
 
 async def _one(text: str) -> AsyncIterator[str]:
     yield text
-

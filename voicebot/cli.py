@@ -18,6 +18,7 @@ from voicebot.commands import (
     doctor,
     measure,
     models,
+    replay,
     serve,
     settings,
     sip,
@@ -42,6 +43,7 @@ app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans
 app.add_typer(models.app, name="models", help="Models for engines on this machine.")
 app.add_typer(twilio.app, name="twilio", help="Point Twilio numbers here.")
 app.add_typer(sip.app, name="sip", help="SIP: what a proxy in front needs to know.")
+app.add_typer(replay.app, name="replay", help="Recorded calls: judge them, hear them again, take them again.")
 app.add_typer(measure.app, name="measure", help="How well it hears, how fast it answers.")
 app.command()(doctor.doctor)
 app.command(name="settings")(settings.settings)

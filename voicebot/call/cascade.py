@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voicebot.audio.resample import Resampler
-from voicebot.call.prompts import PromptCache
+from voicebot.call.prompts import Prompts
 from voicebot.carriers.base import RATE
 from voicebot.core.chunker import Chunker
 from voicebot.core.dialogue import CallerTurn, Text, ToolCall, ToolDone
@@ -57,7 +57,7 @@ _Clause = tuple[str, bool]
 class Cascade:
     """One call's responder. `voice` speaks; `prompts` holds what was spoken beforehand."""
 
-    def __init__(self, agent: Agent, voice: base.Mouth, prompts: PromptCache, run_tool: RunTool) -> None:
+    def __init__(self, agent: Agent, voice: base.Mouth, prompts: Prompts, run_tool: RunTool) -> None:
         self._agent, self._voice, self._prompts, self._run_tool = agent, voice, prompts, run_tool
 
     async def reply(self, turn: CallerTurn, mouth: Mouth) -> Ending | None:

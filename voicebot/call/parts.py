@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voicebot.call.prompts import PromptCache
-from voicebot.call.tools import Toolbox
+from voicebot.call.prompts import Prompts
+from voicebot.call.tools import Tools
 from voicebot.core.events import Timing
 from voicebot.engines.base import Agent, Ears, Eot, Mouth, Vad
 
@@ -18,8 +18,8 @@ class Parts:
     asr: Ears
     voice: Mouth
     agent: Agent
-    prompts: PromptCache
-    toolbox: Toolbox
+    prompts: Prompts
+    toolbox: Tools
     eot: Eot | None = None
     """A model that knows the end of a turn, where the operator has one."""
     final_ms: int = Timing().final_ms

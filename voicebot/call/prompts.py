@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
@@ -53,6 +54,14 @@ class Prompt:
     @property
     def ms(self) -> int:
         return len(self.ulaw) * 1000 // RATE
+
+
+class Prompts(Protocol):
+    """Where a call finds what was synthesised beforehand."""
+
+    def get(self, voice_id: str, text: str, /) -> Prompt | None:
+        """The prompt, if it was prepared. Space around the text does not matter."""
+        ...
 
 
 class PromptCache:

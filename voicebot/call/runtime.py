@@ -20,8 +20,8 @@ from voicebot import __version__, log
 from voicebot.call.parts import Parts
 from voicebot.call.prompts import PromptCache
 from voicebot.call.session import Session
-from voicebot.call.stack import Engines, Stack
-from voicebot.call.tools import Toolbox
+from voicebot.call.stack import Engines, Make, Stack, make
+from voicebot.call.tools import Toolbox, Tools
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.config import Settings
 from voicebot.core import dialplan as dp
@@ -62,7 +62,10 @@ def new_call_id() -> str:
 class Runtime:
     """One per process. `start` before the first call, `drain` and `close` after the last."""
 
-    def __init__(self, settings: Settings, log: CallLog | None = None) -> None:
+    def __init__(
+        self, settings: Settings, log: CallLog | None = None, make: Make = make, prompts: Path | None = None
+    ) -> None:
+        """`make` makes engines, `prompts` is where fixed sentences are kept: a replay has its own of both."""
         self.settings = settings
         self.dialplans: dict[str, Dialplan] = {}
         self.calls: dict[str, Session] = {}
@@ -70,8 +73,8 @@ class Runtime:
         """Dialplan file → why it is not in use (or why its last good version still is)."""
         self._call_log = log
         self._stacks: dict[str, Stack] = {}
-        self._engines = Engines(settings)
-        self._prompts = PromptCache(settings.data_dir / "cache" / "prompts")
+        self._engines = Engines(settings, make)
+        self._prompts = PromptCache(prompts or settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
         self._state = "starting"
@@ -189,9 +192,7 @@ class Runtime:
         context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
         guarding = Watch()
-        ears, voice = GuardedAsr(stack.asr, guarding), GuardedTts(stack.tts, guarding, stack.voice_id)
-        agent = GuardedLlm(stack.llm, context, guarding)
-        parts = Parts(self._vad, ears, voice, agent, self._prompts, toolbox, self._eot, ears.final_ms)
+        ears, parts = self.parts(context, toolbox, guarding)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
         session.open_record(
@@ -218,6 +219,18 @@ class Runtime:
             seconds = line.clock_ms() / 1000
             await self._list(lambda log: log.ended(info.call_id, ended, seconds, session.turns))
         return reason
+
+    def parts(self, context: AgentContext, toolbox: Tools, guarding: Watch) -> tuple[GuardedAsr, Parts]:
+        """What a call is made of: warm engines behind guards of its own. The ears are to be entered for as long as it
+        lives."""
+        stack = self._stacks[context.dialplan.name]
+        ears, voice = GuardedAsr(stack.asr, guarding), GuardedTts(stack.tts, guarding, stack.voice_id)
+        agent = GuardedLlm(stack.llm, context, guarding)
+        return ears, Parts(self._vad, ears, voice, agent, self._prompts, toolbox, self._eot, ears.final_ms)
+
+    def stack(self, dialplan: Dialplan) -> Stack:
+        """The engines of a dialplan's calls."""
+        return self._stacks[dialplan.name]
 
     async def _list(self, entry: Callable[[CallLog], Any]) -> None:
         if self._call_log is None:

@@ -7,7 +7,7 @@ where the same name stands in several stages, the short one is the agent's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,18 +54,27 @@ def _own_url(settings: Settings, stage: str) -> str:
     return {"asr": settings.openai_asr_base_url, "tts": settings.openai_tts_base_url}.get(stage, "")
 
 
+Make = Callable[[str, str, EngineConfig], Any]
+"""An engine, not started yet, from its stage, its name in the dialplan and its configuration."""
+
+
+def make(stage: str, name: str, config: EngineConfig) -> Any:
+    """The engine of that name."""
+    return registry.load(stage, name.partition(":")[0]).create(config)
+
+
 class Engines:
     """Every engine that was started, by its configuration: dialplans that configure one alike share it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, make: Make = make) -> None:
+        self._settings, self._make = settings, make
         self._members: dict[tuple[object, ...], Member[Any]] = {}
 
     async def one(self, stage: str, name: str, config: EngineConfig) -> Member[Any]:
         """Started, or as it runs already."""
         key = (stage, name, config.language, config.voice, repr(sorted(config.options.items())), config.workers)
         if key not in self._members:
-            engine = registry.load(stage, name.partition(":")[0]).create(config)
+            engine = self._make(stage, name, config)
             await engine.start()
             self._members[key] = Member(name, engine)
         return self._members[key]

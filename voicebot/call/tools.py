@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import orjson
@@ -23,6 +23,18 @@ from voicebot.core.dialplan import Dialplan
 RESULT_BYTES = 16 * 1024
 """More of a tool's answer than this no agent reads."""
 _log = log.get("tools")
+
+
+class Tools(Protocol):
+    """What a call needs of its tools."""
+
+    def acts(self, name: str) -> bool:
+        """Whether running it changes something outside."""
+        ...
+
+    async def run(self, call: ToolCall) -> ToolDone:
+        """Never raises: what went wrong is the result."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,48 @@ def read(path: Path) -> bytes:
     return ulaw_decode(ulaw_encode(pcm))
 
 
+class FarEnd:
+    """The playout of a faithful small carrier, 20 ms at a time."""
+
+    def __init__(self) -> None:
+        self.quiet_ms = 0
+        """For how long nothing was played."""
+        self.spoke = False
+        """Whether anything was played since this was last set to False."""
+        self._playing: deque[bytes] = deque()
+        self._marks: deque[tuple[int, int, int]] = deque()  # (samples in, epoch, sample)
+        self._in = self._out = 0  # samples ever queued for, and gone from, the buffer
+
+    def send(self, pcm: bytes, epoch: int, sample: int) -> None:
+        """Audio with its mark, see `Line.send`."""
+        self._playing.append(pcm)
+        self._in += len(pcm) // 2
+        self._marks.append((self._in, epoch, sample))
+
+    def clear(self) -> None:
+        """Drop what was not played; its marks come back."""
+        self._playing.clear()
+        self._out = self._in
+
+    def play(self) -> list[Played]:
+        """20 ms; the marks of what was played."""
+        left = FRAME_SAMPLES
+        while left and self._playing:
+            pcm = self._playing.popleft()
+            if len(pcm) // 2 > left:
+                self._playing.appendleft(pcm[left * 2 :])
+                pcm = pcm[: left * 2]
+            self._out += len(pcm) // 2
+            left -= len(pcm) // 2
+        self.quiet_ms = self.quiet_ms + FRAME_MS if left == FRAME_SAMPLES else 0
+        self.spoke = self.spoke or left < FRAME_SAMPLES
+        played = []
+        while self._marks and self._marks[0][0] <= self._out:
+            _, epoch, sample = self._marks.popleft()
+            played.append(Played(epoch, sample))
+        return played
+
+
 class WavLine:
     """`utterances`: 8 kHz int16 LE each, as `read` gives them. `stays_ms`: how long the caller stays after the bot
     answered the last of them."""
@@ -69,11 +111,8 @@ class WavLine:
         self._waiting = deque(utterances)
         self._speaking = b""
         self._at = 0  # media clock, samples
-        self._playing: deque[bytes] = deque()
-        self._marks: deque[tuple[int, int, int]] = deque()  # (samples in, epoch, sample)
-        self._in = self._out = 0  # samples ever queued for, and gone from, the far end
-        self._quiet_ms = 0
-        self._bot_spoke = False
+        self._far = FarEnd()
+        self.send, self.clear = self._far.send, self._far.clear
         self._ended = ""
         self.transferred_to = ""
 
@@ -84,37 +123,20 @@ class WavLine:
         while not self._ended:
             ticks += 1
             await asyncio.sleep(max(0.0, start + ticks * FRAME_MS / 1000 - loop.time()))
-            played, said = self._play(), Audio(self._say(), self._at)
+            played, said = self._far.play(), Audio(self._say(), self._at)
             self._at += FRAME_SAMPLES  # the clock stands at the end of what was said and played
             for each in played:
                 yield each
             yield said
         yield HungUp(self._ended)
 
-    def _play(self) -> list[Played]:
-        """20 ms of the far end's playout."""
-        left = FRAME_SAMPLES
-        while left and self._playing:
-            pcm = self._playing.popleft()
-            if len(pcm) // 2 > left:
-                self._playing.appendleft(pcm[left * 2 :])
-                pcm = pcm[: left * 2]
-            self._out += len(pcm) // 2
-            left -= len(pcm) // 2
-        self._quiet_ms = self._quiet_ms + FRAME_MS if left == FRAME_SAMPLES else 0
-        self._bot_spoke = self._bot_spoke or left < FRAME_SAMPLES
-        played = []
-        while self._marks and self._marks[0][0] <= self._out:
-            _, epoch, sample = self._marks.popleft()
-            played.append(Played(epoch, sample))
-        return played
-
     def _say(self) -> bytes:
         """20 ms of the caller."""
+        far = self._far
         if not self._speaking and self._waiting and self._my_turn():
-            self._speaking, self._bot_spoke = self._waiting.popleft(), False
-        patience_ms = self._stays_ms if self._bot_spoke else PATIENCE_MS
-        if not self._speaking and not self._waiting and self._quiet_ms >= patience_ms:
+            self._speaking, far.spoke = self._waiting.popleft(), False
+        patience_ms = self._stays_ms if far.spoke else PATIENCE_MS
+        if not self._speaking and not self._waiting and far.quiet_ms >= patience_ms:
             self._ended = self._ended or "caller_hangup"
         frame, self._speaking = self._speaking[:FRAME_BYTES], self._speaking[FRAME_BYTES:]
         return frame.ljust(FRAME_BYTES, b"\0")
@@ -122,16 +144,8 @@ class WavLine:
     def _my_turn(self) -> bool:
         if self._pace == "recorded":
             return True
-        return (self._bot_spoke and self._quiet_ms >= QUIET_MS) or self._quiet_ms >= PATIENCE_MS
-
-    def send(self, pcm: bytes, epoch: int, sample: int) -> None:
-        self._playing.append(pcm)
-        self._in += len(pcm) // 2
-        self._marks.append((self._in, epoch, sample))
-
-    def clear(self) -> None:
-        self._playing.clear()
-        self._out = self._in
+        quiet_ms = self._far.quiet_ms
+        return (self._far.spoke and quiet_ms >= QUIET_MS) or quiet_ms >= PATIENCE_MS
 
     def clock_ms(self) -> int:
         return self._at * 1000 // RATE

@@ -22,7 +22,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -71,13 +71,14 @@ def create(config: EngineConfig) -> PocketsphinxAsr:
 class PocketsphinxAsr:
     """Shared by all calls: worker processes, and the models of every dialplan."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, launch: Callable[..., Process] = Process) -> None:
+        """`launch` starts a worker; a replay has one that is no process."""
         options = config.options
         self.rate = int(options.get("rate", 8000))
         if self.rate not in (8000, 16000):
             raise UsageError(f"pocketsphinx takes a rate of 8000 or 16000, not {self.rate}.")
         self.audio_lost_bytes = 0
-        self._config = config
+        self._config, self._launch = config, launch
         self._pronounce = {str(w).lower(): str(p) for w, p in dict(options.get("pronounce", {})).items()}
         self._general = bool(options.get("general", False))
         self._folder = config.cache_dir
@@ -97,7 +98,7 @@ class PocketsphinxAsr:
             "tuning": dict(self._config.options.get("tuning", {})),
         }
         hello = json.dumps(settings).encode()
-        self.workers = [Process(WORKER, hello, self._greet) for _ in range(max(1, self._config.workers))]
+        self.workers = [self._launch(WORKER, hello, self._greet) for _ in range(max(1, self._config.workers))]
         try:
             async with asyncio.timeout(START_S):
                 for worker in self.workers:

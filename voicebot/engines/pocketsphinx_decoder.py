@@ -128,6 +128,8 @@ class Tuning:
     beam: float = 1e-48
     word_beam: float = 7e-29
     second_pass: bool = False
+    nbest_s: float = NBEST_S
+    """Time for other hypotheses."""
 
 
 class Decoder:
@@ -228,7 +230,7 @@ class Decoder:
         """Best first. The search for the next one can take long where the lattice is dense: it has a time limit,
         so how many there are is not reproducible; the first one is."""
         found = {text: None}
-        until = time.monotonic() + NBEST_S
+        until = time.monotonic() + self._tuning.nbest_s
         for _, entry in zip(range(4 * NBEST), self._native.nbest() or (), strict=False):
             if entry is not None and (other := _clean(entry.hypstr)):
                 found[other] = None

@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from voicebot.core.expect import Expectation
@@ -31,8 +32,8 @@ PIECE_MS = 200
 class Worker:
     """The loop of the worker process: utterances in over a socket, words out, a few decoders in between."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, send: Callable[[bytes], Any]) -> None:
+        self._out = send
         self._messages = Messages()
         self._models: dict[str, Model] = {}
         self._waiting: dict[int, Utterance] = {}
@@ -41,15 +42,21 @@ class Worker:
         self._idle: list[Decoder] = []
         self._rate, self._decoders, self._folder, self._tuning = 16_000, 1, "", Tuning()
 
-    def run(self) -> None:
+    def run(self, sock: socket.socket) -> None:
         """Until the parent closes its end."""
         while True:
-            if not self._work() or select.select([self._sock], [], [], 0)[0]:
-                data = self._sock.recv(1 << 18)
+            if not self._work() or select.select([sock], [], [], 0)[0]:
+                data = sock.recv(1 << 18)
                 if not data:
                     return
                 for message in self._messages.feed(data):
                     self._obey(message)
+            self._turn()
+
+    def answer(self, message: Message) -> None:
+        """Obey a message and do all the work that there is then: for who has the worker to itself, without a socket."""
+        self._obey(message)
+        while self._work():
             self._turn()
 
     def _work(self) -> bool:
@@ -153,7 +160,7 @@ class Worker:
             self._idle.append(decoder)
 
     def _send(self, kind: Kind, utterance: int, payload: bytes) -> None:
-        self._sock.sendall(Message(kind, utterance, payload).encode())
+        self._out(Message(kind, utterance, payload).encode())
 
 
 def main() -> int:
@@ -161,7 +168,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service; the socket's end is for us.
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         try:
-            Worker(sock).run()
+            Worker(sock.sendall).run(sock)
         except (BrokenPipeError, ConnectionResetError):
             return 0
     return 0

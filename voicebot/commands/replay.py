@@ -1,0 +1,11 @@
+"""`voicebot replay`: recorded calls judged, heard again, and taken again. Each command has a file of its own."""
+
+from __future__ import annotations
+
+import typer
+
+from voicebot.commands import replay_run
+
+app = typer.Typer(help="Recorded calls: judge them, hear them again, take them again.", no_args_is_help=True)
+app.command()(replay_run.rehear)
+app.command()(replay_run.rerun)

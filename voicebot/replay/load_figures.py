@@ -50,7 +50,7 @@ class Usage:
 def usage(pid: int) -> Usage:
     """As it is now. What a child used that is gone is not in it."""
     found = [_one(each) for each in (pid, *_children(pid))]
-    return Usage(*(sum(column) for column in zip(*found, strict=True)))  # type: ignore[arg-type]
+    return Usage(*(sum(column) for column in zip(*found, strict=True)))
 
 
 def _children(pid: int) -> list[int]:

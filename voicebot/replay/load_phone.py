@@ -70,7 +70,8 @@ class LoadPhone:
         url = urlsplit(self._address.url)
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self._loop.create_connection(lambda: self, url.hostname, url.port)  # type: ignore[type-var]
+                address = (url.hostname or "", url.port or 80)
+                await self._loop.create_connection(lambda: self, *address)  # type: ignore[type-var]
                 await self.open
         except (TimeoutError, OSError) as error:
             raise PeerError(f"{self._address.url} does not take the call: {error or 'late'}") from error

@@ -20,11 +20,13 @@ from voicebot.replay.load_figures import Figures
 from voicebot.replay.telephone import Address
 
 DEADLINE_S = 10.0
-TEXT, CLOSE = 0x1, 0x8
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 GAP_S = 0.4
 """A longer hole in what the bot says is its pause, a shorter one an underrun."""
 BURST_MS = 200
 """Audio at the start of a sentence that comes at once; what comes later is paced."""
+EARLY_S = 0.001
+"""A timer may come a little before its time."""
 MASKED = b"\0\0\0\0"
 
 
@@ -75,6 +77,12 @@ class LoadPhone:
                 await self.open
         except (TimeoutError, OSError) as error:
             raise PeerError(f"{self._address.url} does not take the call: {error or 'late'}") from error
+        assert self._transport
+        self.begin(self._transport)
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """The socket is open: `start`, and from here on a frame every 20 ms."""
+        self._transport = transport
         start = {
             "accountSid": "AC1",
             "streamSid": self._sid,
@@ -92,9 +100,9 @@ class LoadPhone:
         """`stop` and the end of the stream; or the end alone."""
         if self._timer:
             self._timer.cancel()
-        if self._transport is None:
+        if self._transport is None or self.over.is_set():
             return
-        if politely:
+        if politely and not self._transport.is_closing():
             stop = {"accountSid": "AC1", "callSid": self._address.call_sid}
             self._send({"event": "stop", "stop": stop, "streamSid": self._sid})
             self._transport.write(framed(b"\x03\xe8", CLOSE))
@@ -142,7 +150,9 @@ class LoadPhone:
             payload = data[at + head_size : at + head_size + length]
             at += head_size + length
             if opcode == TEXT:
-                self._hear(payload)
+                self.hear(payload)
+            elif opcode == PING and self._transport:
+                self._transport.write(framed(payload, PONG))
             elif opcode == CLOSE and self._transport:
                 self._transport.close()
         self._in = data[at:]
@@ -165,7 +175,8 @@ class LoadPhone:
 
     # --- what comes
 
-    def _hear(self, text: bytes) -> None:
+    def hear(self, text: bytes) -> None:
+        """A message of the service."""
         message = orjson.loads(text)
         match message["event"]:
             case "media":
@@ -208,7 +219,7 @@ class LoadPhone:
         late_s = self._loop.time() - (self._began_s + (self.ticks + 1) * FRAME_MS / 1000)
         self._late = late_s > 0.01
         self._figures().own_ms.append(late_s * 1000)
-        while late_s >= 0:
+        while late_s >= -EARLY_S:
             self.ticks += 1
             self._play()
             self._say(self._says(self))

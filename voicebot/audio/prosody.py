@@ -9,7 +9,7 @@ middle and spread, which are learned over the call, so that a summary means the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log2
 
@@ -70,47 +70,49 @@ class Prosody:
 
 
 class Intonation:
-    """One speaker. `push` every frame while there is voice; `summary` when it stops; `begin` for a new turn."""
+    """One speaker. `push` every frame while there is voice; `summary` when it stops; `begin` for a new turn.
+    `on_frame` is told of each frame, and the sample it begins at, a little later: `settle` tells all there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_frame: Callable[[Frame, int], None] = lambda _, __: None) -> None:
+        self._on_frame = on_frame
         self._middle = 0.0
         self._spread = PRIOR_SPREAD_ST
         self._heard = 0
         self._tail = bytes(2 * _KEPT)
-        self._waiting: list[tuple[float, bytes]] = []
+        self._waiting: list[tuple[float, bytes, int]] = []
         self.begin()
 
     def begin(self) -> None:
         """A new turn of the same speaker."""
-        if self._waiting:
-            self._look()
+        self.settle()
         self._frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
         self._level_sum = 0.0
         self._voiced = self._run = self._runs = 0
 
-    def push(self, pcm: bytes) -> None:
-        """One 20 ms frame, 8 kHz int16 LE; a short one is filled up with silence."""
+    def push(self, pcm: bytes, at: int = 0) -> None:
+        """One 20 ms frame, 8 kHz int16 LE, that begins at sample `at`; a short one is filled up with silence."""
         whole = pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
         self._tail = self._tail[FRAME_BYTES:] + whole
-        self._waiting.append((rms_dbfs(whole), self._tail))
+        self._waiting.append((rms_dbfs(whole), self._tail, at))
         if len(self._waiting) >= TOGETHER:
-            self._look()
+            self.settle()
 
     @property
     def frames(self) -> Sequence[Frame]:
         """Of this turn, the latest `KEPT_FRAMES`."""
-        if self._waiting:
-            self._look()
+        self.settle()
         return self._frames
 
-    def _look(self) -> None:
+    def settle(self) -> None:
+        """Look at the frames that wait for others."""
         waiting, self._waiting = self._waiting, []
-        loud = [tail for level, tail in waiting if level > QUIET_DBFS]
+        loud = [tail for level, tail, _ in waiting if level > QUIET_DBFS]
         found = iter(pitches(np.frombuffer(b"".join(loud), "<i2").reshape(-1, _KEPT)) if loud else ())
-        for level, _ in waiting:
+        for level, _, at in waiting:
             frame = Frame(level, next(found) if level > QUIET_DBFS else None)
             self._frames.append(frame)
             self._count(frame)
+            self._on_frame(frame, at)
 
     def summary(self) -> Prosody | None:
         """Of the voice up to now; None when nothing in this turn was voiced."""

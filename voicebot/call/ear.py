@@ -53,8 +53,8 @@ class Ear:
         on_words: Callable[[Words], None],
     ) -> None:
         self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
-        self._caller, self._foreground, self._intonation = CallerVoice(guard), Foreground(), Intonation()
-        self._tones = Tones()
+        self._caller, self._foreground, self._tones = CallerVoice(guard), Foreground(), Tones()
+        self._intonation = Intonation(self._tones.push)
         self._fax = FaxTones()
         self.machine_calls = False
         """Whether what is on the line is a fax or a modem."""
@@ -92,7 +92,7 @@ class Ear:
                 case None:
                     pass
             if self._foreground.voice:
-                self._tones.push(self._intonation.push(frame.pcm), frame.at)
+                self._intonation.push(frame.pcm, frame.at)
         return found
 
     def _edge(self, frame: Audio, over_bot: bool) -> Onset | Offset | None:
@@ -111,6 +111,7 @@ class Ear:
 
     def tone(self) -> Tone | None:
         """How the turn so far was said."""
+        self._intonation.settle()
         return self._tones.tone()
 
     def turn_taken(self) -> None:

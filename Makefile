@@ -1,5 +1,5 @@
 # Everything lives in .venv. `make run` installs what the service needs, once; `make test` adds the tools.
-# Arguments go through ARGS: make run ARGS="--port 9000", make test ARGS="tests/core -x".
+# Arguments go through ARGS: make run ARGS="--port 9000", make test ARGS="tests/core -x"; those of a load through LOAD.
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
@@ -8,6 +8,7 @@ INPUTS := pyproject.toml $(PINS) deploy/no-deps.txt
 # What has been tested comes first. PYTHON=/path/to/python before or after `make` overrides the search.
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3 python
 ARGS ?=
+LOAD ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-all bench bench-turns lint format clean
@@ -26,8 +27,9 @@ test: .venv/.dev  ## Run the tests, without the slow ones
 test-all: .venv/.dev  ## Run every test
 	@$(PY) -m pytest $(ARGS)
 
-bench: .venv/.base  ## Measure speed and load on this machine
+bench: .venv/.base  ## Measure load, cost and speed on this machine
 	@.venv/bin/voicebot measure bench $(ARGS)
+	@.venv/bin/voicebot measure load $(LOAD)
 
 bench-turns: .venv/.base  ## Measure interruptions, coughs and noise over the bot's voice
 	@.venv/bin/voicebot measure turns $(ARGS)

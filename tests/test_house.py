@@ -303,7 +303,7 @@ def test_everything_asked_for_is_pinned_for_a_fresh_machine() -> None:
     assert set() == asked - pinned
 
 
-BESIDE = {"httptools", "uvloop", "python-multipart", "audioop-lts", "tzdata"}
+BESIDE = {"httptools", "python-multipart", "audioop-lts", "tzdata"}
 """Asked for and not imported by name: uvicorn, FastAPI and zoneinfo find them; audioop stands in for the
 standard library's."""
 WITHIN = {"starlette", "httpx2"}

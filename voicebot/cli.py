@@ -16,6 +16,7 @@ from voicebot.commands import (
     dial,
     dialplan,
     doctor,
+    load,
     measure,
     models,
     replay,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 measure.app.command()(bench.bench)
 measure.app.command()(turns.turns)
+measure.app.command(name="load")(load.measure_load)
 app.command()(serve.serve)
 app.command()(call.call)
 app.command()(dial.dial)

@@ -24,7 +24,9 @@ def voice(pitches_hz: list[float], loud: float = 3000.0) -> bytes:
 
 
 def pushed(intonation: Intonation, pcm: bytes) -> list[Frame]:
-    return [intonation.push(pcm[at : at + 320]) for at in range(0, len(pcm), 320)]
+    for at in range(0, len(pcm), 320):
+        intonation.push(pcm[at : at + 320])
+    return list(intonation.frames)
 
 
 def said(pcm: bytes) -> Prosody:

@@ -23,14 +23,16 @@ class Speaker:
     """Only frames with sound are pushed, as a call does."""
 
     def __init__(self) -> None:
-        self._intonation, self.tones, self._at = Intonation(), Tones(), 0
+        self.tones, self._at = Tones(), 0
+        self._intonation = Intonation(self.tones.push)
 
     def says(self, pcm: bytes) -> Tone:
         for at in range(0, len(pcm), 320):
             frame = pcm[at : at + 320]
             self._at += 160
             if any(frame):
-                self.tones.push(self._intonation.push(frame), self._at)
+                self._intonation.push(frame, self._at)
+        self._intonation.settle()
         found = self.tones.tone()
         assert found
         self.tones.taken()

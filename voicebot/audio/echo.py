@@ -139,7 +139,7 @@ class EchoGuard:
     def _forget(self) -> None:
         """What was heard last does not belong to what comes next."""
         self._odd = b""
-        self._near = np.zeros(SEARCHED + 1, np.float32)
+        self._near = bytes(2 * (SEARCHED + 1))
         self._kept: deque[tuple[int, Sound]] = deque(maxlen=TRAINING)
         self._noise: Power | None = None
         self._rival = None
@@ -156,16 +156,16 @@ class EchoGuard:
         if self._stretches and at >= self._stretches[0] + EARLIEST:
             self._stretches.popleft()
             self._begin()
-        self._near[:-FRAME_SAMPLES] = self._near[FRAME_SAMPLES:]
-        self._near[-FRAME_SAMPLES:] = np.frombuffer(frame, "<i2").astype(np.float32) / np.float32(32768)
+        self._near = self._near[FRAME_BYTES:] + frame
         if not self._gate.open(frame):
             self._quiet += 1
             if self._quiet > SPARSE and self._best is None:
                 self._voiced = 0
-            self._verdict = replace(self._verdict, sure=False)
+            if self._verdict.sure:
+                self._verdict = replace(self._verdict, sure=False)
             return
         self._voiced, self._quiet = self._voiced + 1, 0
-        near = echo_delay.emphasised(self._near[-FRAME_SAMPLES - 1 :])
+        near = self._heard_last(FRAME_SAMPLES)
         self._kept.append((at, near))
         power = bands(power_of(echo_path.near_spectrum(near)))
         self._noise = (
@@ -178,6 +178,11 @@ class EchoGuard:
         if self._must_search():
             self._search(at)
         self._verdict = self._judge()
+
+    def _heard_last(self, samples: int) -> Sound:
+        """The caller's latest audio, emphasised."""
+        kept = np.frombuffer(self._near[-2 * (samples + 1) :], "<i2")
+        return echo_delay.emphasised(kept.astype(np.float32) / echo_delay.FULL)
 
     def _played(self, at: int, delay: int) -> Sound:
         """What the path at `delay` needs of the far end for the frame at `at`."""
@@ -198,7 +203,7 @@ class EchoGuard:
         self.searches += 1
         end = at + FRAME_SAMPLES
         voiced = min(SEARCHED, self._voiced * FRAME_SAMPLES)
-        near = echo_delay.emphasised(self._near[-voiced - 1 :])
+        near = self._heard_last(voiced)
         start = end - voiced - LATEST
         far = echo_delay.emphasised(self._far.get(start - 1, voiced + LATEST - EARLIEST + 1))
         self._found = found = echo_delay.search(near, far)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from voicebot.audio.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, RATE
+from voicebot.audio.frames import FRAME_BYTES, FRAME_MS, RATE
+from voicebot.audio.levels import rms_dbfs
 
 LOOKED_AT_HZ = (1080, 1120, 2100)
 """1100 Hz may be off by 38, 2100 Hz by 15."""
-LOOK = FRAME_SAMPLES // 2
+LOOK = 80
 """Samples of a look, short enough not to mind a tone that is off."""
 CALLING_MS, ANSWERING_MS = 380, 1000
 """The tone must last so long: less than half a second by the detector's edges, and well over any word's."""
@@ -24,8 +25,8 @@ SHARE = 0.8
 """Of a frame's energy that must be at the frequency."""
 LEAST_DBFS = -43.0
 
-_BASIS = np.exp(np.outer(LOOKED_AT_HZ, np.arange(LOOK)) * (-2j * np.pi / RATE)).T
-_LEAST = FRAME_SAMPLES * (32768 * 10 ** (LEAST_DBFS / 20)) ** 2
+_ANGLES = np.outer(np.arange(LOOK), LOOKED_AT_HZ) * (2 * np.pi / RATE)
+_BASIS = np.hstack([np.cos(_ANGLES), np.sin(_ANGLES)]).astype(np.float32)
 
 
 class FaxTones:
@@ -42,6 +43,9 @@ class FaxTones:
         if self._since_ms > FORGET_S * 1000:
             self._calls = 0
         shares = _shares(pcm)
+        if max(shares) < SHARE:
+            self._lasted_ms[:] = 0, 0
+            return False
         for tone, enough_ms in ((0, CALLING_MS), (1, ANSWERING_MS)):
             before = self._lasted_ms[tone]
             self._lasted_ms[tone] = before + FRAME_MS if shares[tone] >= SHARE else 0
@@ -53,11 +57,11 @@ class FaxTones:
 
 def _shares(pcm: bytes) -> tuple[float, float]:
     """How much of the frame's energy is in each tone, 0..1; nothing where it is too soft to matter."""
-    if len(pcm) != FRAME_BYTES:
+    if len(pcm) != FRAME_BYTES or rms_dbfs(pcm) < LEAST_DBFS:
         return 0.0, 0.0
-    looks = np.frombuffer(pcm, "<i2").astype(np.float64).reshape(2, LOOK)
-    energy = float(np.sum(looks**2))
-    if energy < _LEAST:
-        return 0.0, 0.0
-    low, high, answering = np.sum(np.abs(looks @ _BASIS) ** 2, axis=0) * (2 / LOOK / energy)
-    return float(max(low, high)), float(answering)
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+    scale = 2 / LOOK / float(samples @ samples)
+    parts = samples.reshape(2, LOOK) @ _BASIS
+    low, high, answering, *imaginary = (parts * parts).sum(0).tolist()
+    low, high, answering = low + imaginary[0], high + imaginary[1], answering + imaginary[2]
+    return max(low, high) * scale, answering * scale

@@ -82,7 +82,8 @@ class Foreground:
         it; `active`: whether the detector takes it for part of an utterance; `own`: it is the bot's echo."""
         level_dbfs = rms_dbfs(pcm)
         self._power += SMOOTHING * (10 ** (level_dbfs / 10) - self._power)
-        self._nobody_frames = max(0, self._nobody_frames - 1)
+        if self._nobody_frames:
+            self._nobody_frames -= 1
         mine = speech and not own and self._power >= 10 ** (self.bar_dbfs(over_bot) / 10)
         if mine and not over_bot:
             self._learn(level_dbfs)
@@ -98,8 +99,10 @@ class Foreground:
             self.caller_dbfs = self._level_dbfs
 
     def _beginning(self, active: bool) -> Onset | None:
+        if not active:
+            return None
         starts = [at for at, mine in self._recent if mine]
-        if not active or len(starts) < NEEDED_FRAMES:
+        if len(starts) < NEEDED_FRAMES:
             return None
         self.voice, self.stands_out = True, False
         self._began, self._frames = starts[0], len(starts)

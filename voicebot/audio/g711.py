@@ -1,13 +1,19 @@
 """G.711, μ-law and A-law, after ITU-T G.711 (the segment rules of the G.191 software tool library).
 
-PCM is signed 16-bit little-endian. Encoding and decoding are one table look-up for a whole frame. The standard
-library's `audioop` agrees for A-law and for decoding; its μ-law encoder differs on 508 of 65,536 inputs.
+PCM is signed 16-bit little-endian. μ-law is decoded by the standard library's `audioop`, a tenth of the time of a
+table look-up in numpy; its μ-law encoder differs from the recommendation on 508 of 65,536 inputs, so ours is a table.
 """
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # in the standard library below 3.13, audioop-lts above
+    import audioop
 
 ULAW_SILENCE = 0xFF
 ALAW_SILENCE = 0xD5
@@ -21,15 +27,6 @@ def _ulaw_encoder() -> npt.NDArray[np.uint8]:
     code = ((8 - segment) << 4) | low | np.where(linear >= 0, 0x80, 0)
     table: npt.NDArray[np.uint8] = code.astype(np.uint8)
     return table
-
-
-def _ulaw_decoder() -> npt.NDArray[np.int16]:
-    code = np.arange(256)
-    inverted = ~code & 0xFF
-    exponent, mantissa = (inverted >> 4) & 7, inverted & 0xF
-    step = 4 << (exponent + 1)
-    magnitude = (0x80 << exponent) + step * mantissa + step // 2 - 4 * 33
-    return np.where(code < 0x80, -magnitude, magnitude).astype(np.int16)
 
 
 def _alaw_encoder() -> npt.NDArray[np.uint8]:
@@ -49,18 +46,18 @@ def _alaw_decoder() -> npt.NDArray[np.int16]:
     return np.where(plain & 0x80, magnitude, -magnitude).astype(np.int16)
 
 
-_ULAW_ENCODE, _ULAW_DECODE = _ulaw_encoder(), _ulaw_decoder()
+_ULAW_ENCODE = _ulaw_encoder()
 _ALAW_ENCODE, _ALAW_DECODE = _alaw_encoder(), _alaw_decoder()
 
 
 def ulaw_encode(pcm: bytes) -> bytes:
     """int16 LE → one μ-law byte a sample. `ValueError` for an odd number of bytes."""
-    return bytes(_ULAW_ENCODE[np.frombuffer(pcm, "<u2")])
+    return _ULAW_ENCODE.take(np.frombuffer(pcm, "<u2")).tobytes()
 
 
 def ulaw_decode(data: bytes) -> bytes:
     """μ-law → int16 LE."""
-    return bytes(_ULAW_DECODE[np.frombuffer(data, np.uint8)])
+    return audioop.ulaw2lin(data, 2)
 
 
 def alaw_encode(pcm: bytes) -> bytes:

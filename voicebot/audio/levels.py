@@ -1,4 +1,4 @@
-"""Levels of 16-bit PCM, in dBFS (0 dBFS: a full-scale square wave)."""
+"""16-bit PCM as a whole: levels, in dBFS (0 dBFS: a full-scale square wave), and two channels in one."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def peak_dbfs(pcm: bytes) -> float:
     """Largest sample of int16 LE."""
     peak = audioop.max(pcm, 2) if pcm else 0
     return 20 * log10(peak / 32768) if peak else SILENCE_DBFS
+
+
+def stereo(left: bytes, right: bytes) -> bytes:
+    """Two channels of int16 LE, equally long, interleaved."""
+    return audioop.add(audioop.tostereo(left, 2, 1, 0), audioop.tostereo(right, 2, 0, 1), 2)

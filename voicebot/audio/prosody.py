@@ -9,13 +9,14 @@ middle and spread, which are learned over the call, so that a summary means the 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log2
 
 import numpy as np
 import numpy.typing as npt
 
-from voicebot.audio.frames import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, RATE
+from voicebot.audio.frames import FRAME_BYTES, FRAME_MS, RATE
 from voicebot.audio.levels import rms_dbfs
 
 LOWEST_HZ, HIGHEST_HZ = 65, 400
@@ -23,6 +24,9 @@ _SHORTEST, _LONGEST = RATE // HIGHEST_HZ, RATE // LOWEST_HZ
 _SPAN = 200
 """Samples compared with those a lag earlier: 25 ms, two periods of a deep voice."""
 _KEPT = _SPAN + _LONGEST
+_TRANSFORM = 512
+TOGETHER = 8
+"""Frames whose pitch is looked for at once: one by one most of the time would go into calling numpy."""
 VOICED = 0.55
 """Correlation from which a frame is voiced."""
 NEARLY = 0.9
@@ -66,35 +70,53 @@ class Prosody:
 
 
 class Intonation:
-    """One speaker. `push` every frame while there is voice; `summary` when it stops; `begin` for a new turn."""
+    """One speaker. `push` every frame while there is voice; `summary` when it stops; `begin` for a new turn.
+    `on_frame` is told of each frame, and the sample it begins at, a little later: `settle` tells all there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_frame: Callable[[Frame, int], None] = lambda _, __: None) -> None:
+        self._on_frame = on_frame
         self._middle = 0.0
         self._spread = PRIOR_SPREAD_ST
         self._heard = 0
-        self._tail = np.zeros(_KEPT, np.float32)
+        self._tail = bytes(2 * _KEPT)
+        self._waiting: list[tuple[float, bytes, int]] = []
         self.begin()
 
     def begin(self) -> None:
         """A new turn of the same speaker."""
+        self.settle()
         self._frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
         self._level_sum = 0.0
         self._voiced = self._run = self._runs = 0
 
-    def push(self, pcm: bytes) -> Frame:
-        """One 20 ms frame, 8 kHz int16 LE; a short one is filled up with silence."""
+    def push(self, pcm: bytes, at: int = 0) -> None:
+        """One 20 ms frame, 8 kHz int16 LE, that begins at sample `at`; a short one is filled up with silence."""
         whole = pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
-        level = rms_dbfs(whole)
-        fresh = np.frombuffer(whole, "<i2").astype(np.float32)
-        self._tail = np.concatenate([self._tail[FRAME_SAMPLES:], fresh])
-        frame = Frame(level, pitch(self._tail) if level > QUIET_DBFS else None)
-        self._frames.append(frame)
-        self._count(frame)
-        return frame
+        self._tail = self._tail[FRAME_BYTES:] + whole
+        self._waiting.append((rms_dbfs(whole), self._tail, at))
+        if len(self._waiting) >= TOGETHER:
+            self.settle()
+
+    @property
+    def frames(self) -> Sequence[Frame]:
+        """Of this turn, the latest `KEPT_FRAMES`."""
+        self.settle()
+        return self._frames
+
+    def settle(self) -> None:
+        """Look at the frames that wait for others."""
+        waiting, self._waiting = self._waiting, []
+        loud = [tail for level, tail, _ in waiting if level > QUIET_DBFS]
+        found = iter(pitches(np.frombuffer(b"".join(loud), "<i2").reshape(-1, _KEPT)) if loud else ())
+        for level, _, at in waiting:
+            frame = Frame(level, next(found) if level > QUIET_DBFS else None)
+            self._frames.append(frame)
+            self._count(frame)
+            self._on_frame(frame, at)
 
     def summary(self) -> Prosody | None:
         """Of the voice up to now; None when nothing in this turn was voiced."""
-        voiced = [(at, f.pitch_st, f.level_dbfs) for at, f in enumerate(self._frames) if f.pitch_st is not None]
+        voiced = [(at, f.pitch_st, f.level_dbfs) for at, f in enumerate(self.frames) if f.pitch_st is not None]
         if not voiced:
             return None
         last = voiced[-FINAL_FRAMES:]
@@ -125,30 +147,33 @@ class Intonation:
         if self._heard == 1:
             self._middle = frame.pitch_st
         away = frame.pitch_st - self._middle
-        self._middle += float(np.clip(away, -JUMP_ST, JUMP_ST)) / self._heard
+        self._middle += min(JUMP_ST, max(-JUMP_ST, away)) / self._heard
         # Mean distance is 0.8 of a standard deviation; it does not mind a wrong octave as a square would.
         self._spread += (min(abs(away), JUMP_ST) * 1.25 - self._spread) / (self._heard + PRIOR_FRAMES)
 
 
-def pitch(samples: npt.NDArray[np.float32]) -> float | None:
-    """Semitones above 65 Hz of the newest 25 ms of `samples` [323] at 8 kHz; None when they are not voiced."""
-    whole = samples - samples.mean()
-    recent = whole[-_SPAN:]
-    energy = float(recent @ recent)
-    if energy <= 0.0:
-        return None
-    squares = np.concatenate([[0.0], np.cumsum(whole * whole)])
-    # Entry k is the lag _LONGEST - k: turn it round, so that it begins with the shortest.
-    products = np.correlate(whole, recent, "valid")[::-1]
-    energies = (squares[_SPAN:] - squares[: len(squares) - _SPAN])[::-1]
-    found = products[_SHORTEST:] / np.sqrt(energy * energies[_SHORTEST:] + 1.0)
-    best = float(found.max())
-    if best < VOICED:
-        return None
-    inner = found[1:-1]
-    peaks = np.flatnonzero((inner >= found[:-2]) & (inner > found[2:]) & (inner >= NEARLY * best)) + 1
-    at = int(peaks[0]) if len(peaks) else int(found.argmax())
-    return 12 * log2(RATE / (_SHORTEST + at + _between(found, at)) / LOWEST_HZ)
+def pitches(samples: npt.NDArray[np.int16]) -> list[float | None]:
+    """Semitones above 65 Hz of the newest 25 ms of each row of `samples` [n, 323] at 8 kHz; None where it is not
+    voiced."""
+    whole = samples.astype(np.float32)
+    whole -= whole.mean(axis=1, keepdims=True)
+    squares = np.zeros((len(whole), _KEPT + 1), np.float32)
+    np.cumsum(whole * whole, axis=1, out=squares[:, 1:])
+    energies = squares[:, _SPAN:] - squares[:, :-_SPAN]  # of the 25 ms that begin at each sample
+    spectrum = np.fft.rfft(whole, _TRANSFORM) * np.fft.rfft(whole[:, -_SPAN:], _TRANSFORM).conj()
+    products = np.fft.irfft(spectrum, _TRANSFORM)[:, : _LONGEST + 1]
+    # Column k is the lag _LONGEST - k: turn it round, so that it begins with the shortest.
+    energy = energies[:, -1:]
+    found = (products / np.sqrt(energy * energies + 1.0))[:, _LONGEST - _SHORTEST :: -1]
+    best = found.max(axis=1, keepdims=True)
+    inner = found[:, 1:-1]
+    peaks = (inner >= found[:, :-2]) & (inner > found[:, 2:]) & (inner >= NEARLY * best)
+    places = np.where(peaks.any(axis=1), peaks.argmax(axis=1) + 1, found.argmax(axis=1))
+    voiced = (best[:, 0] >= VOICED) & (energy[:, 0] > 0)
+    return [
+        12 * log2(RATE / (_SHORTEST + at + _between(row, at)) / LOWEST_HZ) if yes else None
+        for row, at, yes in zip(found, places.tolist(), voiced.tolist(), strict=True)
+    ]
 
 
 def _between(found: npt.NDArray[np.float32], at: int) -> float:
@@ -157,7 +182,7 @@ def _between(found: npt.NDArray[np.float32], at: int) -> float:
         return 0.0
     left, middle, right = found[at - 1 : at + 2].tolist()
     bend = left - 2 * middle + right
-    return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend else 0.0
+    return min(0.5, max(-0.5, 0.5 * (left - right) / bend)) if bend else 0.0
 
 
 def steady(st: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -25,13 +25,13 @@ ROLL_OFF = 0.94
 
 @lru_cache(maxsize=32)
 def _filter(up: int, down: int) -> tuple[Float, float]:
-    """The prototype as a bank of `up` phases (rows) and its delay in samples of the input."""
+    """The prototype as a bank of `up` phases (rows), newest sample last, and its delay in samples of the input."""
     per_phase = TAPS if up >= down else -(-TAPS * down // up)
     length = per_phase * up
     cut = ROLL_OFF * min(1 / up, 1 / down)
     t = np.arange(length) - (length - 1) / 2
     prototype = np.sinc(cut * t) * np.kaiser(length, BETA) * cut * up
-    return np.ascontiguousarray(prototype.reshape(per_phase, up).T), (length - 1) / 2 / up
+    return np.ascontiguousarray(prototype.reshape(per_phase, up).T[:, ::-1]), (length - 1) / 2 / up
 
 
 class Resampler:
@@ -64,7 +64,10 @@ class Resampler:
         x = np.concatenate([self._history, fresh])
         y = self._run(x, len(fresh))
         self._history = x[len(fresh) :]
-        return bytes(np.clip(np.rint(y), -32768, 32767).astype("<i2"))
+        np.rint(y, out=y)
+        np.minimum(y, 32767, out=y)
+        np.maximum(y, -32768, out=y)
+        return y.astype("<i2").tobytes()
 
     def flush(self) -> bytes:
         """The tail that the filter still holds; the stream is then at its end, and fresh."""
@@ -77,16 +80,16 @@ class Resampler:
         if self._down == 1:  # every phase at every input
             y = np.empty((fresh, self._up))
             for phase in range(self._up):
-                y[:, phase] = np.convolve(x, bank[phase], "valid")
+                y[:, phase] = np.correlate(x, bank[phase], "valid")
             return y.reshape(-1)
         positions = np.arange(self._offset, fresh * self._up, self._down)
         self._offset += len(positions) * self._down - fresh * self._up
         if self._up == 1:
-            every: Float = np.convolve(x, bank[0], "valid")
+            every: Float = np.correlate(x, bank[0], "valid")
             return every[positions]
         index, phase_of = np.divmod(positions, self._up)
         windows = np.lib.stride_tricks.sliding_window_view(x, bank.shape[1])[index]
-        result: Float = np.einsum("ij,ij->i", windows, bank[phase_of][:, ::-1])
+        result: Float = np.einsum("ij,ij->i", windows, bank[phase_of])
         return result
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from voicebot.audio.caller_voice import CallerVoice
 from voicebot.audio.echo import EchoGuard
@@ -19,7 +19,7 @@ from voicebot.audio.prosody import Intonation, Prosody
 from voicebot.audio.resample import Resampler
 from voicebot.audio.tone import Tone, Tones
 from voicebot.audio.voice import Offset, Onset
-from voicebot.carriers.base import FRAME_SAMPLES, RATE, Audio
+from voicebot.carriers.base import FRAME_BYTES, FRAME_SAMPLES, RATE, Audio
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
 from voicebot.engines.base import AsrSession, Ears, Vad, Voice, VoiceStarted, VoiceStopped
@@ -30,6 +30,14 @@ FAX_SAMPLES = RATE * 60
 """A machine that calls says so in the first minute."""
 KEPT_FRAMES = 400
 """Frames kept: for the pre-roll of an onset that is decided late, and the 8 s that a model of turn ends wants."""
+
+
+def _frames(audio: Audio) -> Sequence[Audio]:
+    """20 ms each, the last one perhaps less. Nearly always it is one as it comes."""
+    if len(audio.pcm) == FRAME_BYTES:
+        return (audio,)
+    starts = range(0, len(audio.pcm) // 2, FRAME_SAMPLES)
+    return [Audio(audio.pcm[at * 2 : (at + FRAME_SAMPLES) * 2], audio.at + at) for at in starts]
 
 
 class Ear:
@@ -45,8 +53,8 @@ class Ear:
         on_words: Callable[[Words], None],
     ) -> None:
         self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
-        self._caller, self._foreground, self._intonation = CallerVoice(guard), Foreground(), Intonation()
-        self._tones = Tones()
+        self._caller, self._foreground, self._tones = CallerVoice(guard), Foreground(), Tones()
+        self._intonation = Intonation(self._tones.push)
         self._fax = FaxTones()
         self.machine_calls = False
         """Whether what is on the line is a fax or a modem."""
@@ -70,8 +78,7 @@ class Ear:
         """One stretch of caller audio, split into 20 ms frames for the detector: the caller's voice, as it begins and
         ends. `over_bot`: the bot speaks, or holds what it has to say."""
         found: list[Voice] = []
-        for start in range(0, len(audio.pcm) // 2, FRAME_SAMPLES):
-            frame = Audio(audio.pcm[start * 2 : (start + FRAME_SAMPLES) * 2], audio.at + start)
+        for frame in _frames(audio):
             self._kept.append(frame)
             if frame.at < FAX_SAMPLES and self._fax.push(frame.pcm):
                 self.machine_calls = True
@@ -85,7 +92,7 @@ class Ear:
                 case None:
                     pass
             if self._foreground.voice:
-                self._tones.push(self._intonation.push(frame.pcm), frame.at)
+                self._intonation.push(frame.pcm, frame.at)
         return found
 
     def _edge(self, frame: Audio, over_bot: bool) -> Onset | Offset | None:
@@ -104,6 +111,7 @@ class Ear:
 
     def tone(self) -> Tone | None:
         """How the turn so far was said."""
+        self._intonation.settle()
         return self._tones.tone()
 
     def turn_taken(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from voicebot.call.beat import Beat
 from voicebot.call.prompts import Prompts
 from voicebot.call.tools import Tools
 from voicebot.core.events import Timing
@@ -24,3 +25,5 @@ class Parts:
     """A model that knows the end of a turn, where the operator has one."""
     final_ms: int = Timing().final_ms
     """How long the recogniser's final words are waited for."""
+    beat: Beat = field(default_factory=Beat)
+    """The clock that this call shares with all others."""

@@ -9,12 +9,14 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from voicebot.audio.echo import EchoGuard
+from voicebot.call.beat import BEAT_S
 from voicebot.call.recorder import Recorder
 from voicebot.carriers.base import RATE, Line
 from voicebot.core.playout import HeardAudio, Ledger
 from voicebot.engines.base import SpokenWord
 from voicebot.errors import PeerError
 
+BEAT_MS = round(BEAT_S * 1000)
 QUEUED_MS = 10_000
 """Unheard audio a reply may be ahead of the caller's ear; then it waits."""
 
@@ -61,9 +63,12 @@ class Playback:
             self._drained = False
 
     def pump(self) -> None:
-        """Keep the far end about 200 ms ahead."""
+        """Keep the far end about 200 ms ahead: what would be due before the next beat goes now, so that no message is
+        late by the beat."""
+        if not self.ledger.waits:
+            return
         try:
-            for chunk in self.ledger.due(self._now_s() * 1000):
+            for chunk in self.ledger.due(self._now_s() * 1000, BEAT_MS):
                 self._line.send(chunk.pcm, chunk.epoch, chunk.sample)
                 at = max(self._clock(), self._far_end)
                 self._guard.played(chunk.pcm, at)
@@ -89,10 +94,11 @@ class Playback:
         """The carrier says that audio was played."""
         self._heard(self.ledger.acknowledge(epoch, sample, self._now_s() * 1000))
         self.check_drained()
-        self.pump()
 
     def beat(self) -> None:
         """Now and then: marks that are lost, audio that is due."""
+        if self._drained and self.ledger.empty:
+            return
         self._heard(self.ledger.overdue(self._now_s() * 1000))
         self.check_drained()
         self.pump()

@@ -13,9 +13,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from voicebot import log
+from voicebot.audio.levels import stereo
 from voicebot.carriers.base import RATE
 from voicebot.core.timeline import Record
 
@@ -90,13 +89,10 @@ class Recorder:
         if not self._audio or samples <= 0:
             return
         size = samples * 2
-        both = np.zeros((samples, 2), "<i2")
-        for channel, buffer in enumerate((self._left, self._right)):
-            part = np.frombuffer(bytes(buffer[:size]), "<i2")
-            both[: len(part), channel] = part
-            del buffer[:size]
+        left, right = (bytes(buffer[:size]).ljust(size, b"\0") for buffer in (self._left, self._right))
+        del self._left[:size], self._right[:size]
         try:
-            self._audio.write(both.tobytes())
+            self._audio.write(stereo(left, right))
             self._written += samples
         except OSError as error:
             _log.warning("recording_stopped", error=str(error))

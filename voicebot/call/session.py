@@ -2,7 +2,7 @@
 
 The session carries events to the machine and does what it answers; it decides nothing itself. One `TaskGroup`
 holds all that runs for the call: the loop over the line's events, the reply being made, the words being read.
-A 40 ms beat paces playout, watches deadlines and flushes the record; a frame costs no task of its own.
+The beat that all calls share paces playout, watches deadlines and flushes the record; a frame costs no task of its own.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ from voicebot.core.words import Words
 from voicebot.engines.base import VoiceStarted, VoiceStopped
 from voicebot.errors import PeerError
 
-BEAT_S = 0.04
-FLUSH_BEATS = 6
+FLUSH_BEATS = 10
 MEDIA_LOST_S = 15.0
 """No caller audio for this long: the stream is dead, whatever the socket says."""
 LAST_WORDS_S = 8.0
@@ -82,9 +81,9 @@ class Session:
         self._last_audio_s = 0.0
         self._speech_ms = 0
         self._waits_ms = -1
-        self._closed = False
         self._voice_end_ms = 0
         self._keys = 0
+        self._leave_beat: Callable[[], None] = lambda: None
 
     # --- life
 
@@ -104,7 +103,7 @@ class Session:
             self.reason = self.reason or EndReason.ENGINE_FAILED
             await self.line.hangup(self.reason)
         finally:
-            self._closed = True
+            self._leave_beat()
             self.reason = self.reason or EndReason.CRASHED
             seconds = round(self._clock() / 1000, 3)
             self.note(
@@ -127,7 +126,7 @@ class Session:
             self._replies = Replies(self._parts, self._playback, self._group, self.note, self._feed, self._expect)
             self._ear = Ear(self._parts.vad, self._parts.asr, self._guard, self._group, self._on_words)
             self._pauses = Pauses(self.dialplan, self._parts.eot, self._group, self._weigh_pause)
-            self._loop.call_later(BEAT_S, self._beat)
+            self._leave_beat = self._parts.beat.join(self._beat)
             self._expect()
             self._feed(ev.Answered())
             async with aclosing(self.line.events()) as events:
@@ -140,15 +139,13 @@ class Session:
         self._feed(ev.Close(reason, sentence))
 
     def _beat(self) -> None:
-        if self._closed:
-            return
-        self._loop.call_later(BEAT_S, self._beat)
-        self._beats += 1
-        now_s = self._loop.time()
         self._playback.beat()
         self._tick()
-        if self._beats % FLUSH_BEATS == 0:
-            self._recorder.flush(self._clock() * RATE // 1000)
+        self._beats += 1
+        if self._beats % FLUSH_BEATS:
+            return
+        now_s = self._loop.time()
+        self._recorder.flush(self._clock() * RATE // 1000)
         if now_s - self._last_audio_s > MEDIA_LOST_S and self.reason is None:
             self._feed(ev.Gone(EndReason.MEDIA_LOST))
         limit_s = self.dialplan.limits.max_call_s

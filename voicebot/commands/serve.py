@@ -26,6 +26,7 @@ from voicebot.call.runtime import Runtime
 from voicebot.config import Settings
 from voicebot.errors import UsageError
 from voicebot.service.app import create_app
+from voicebot.service.sockets import Sockets
 from voicebot.service.store import Store
 
 MAX_SOCKET_MESSAGE = 1024 * 1024
@@ -72,6 +73,7 @@ def _run(app: FastAPI, settings: Settings, runtime: Runtime, listening: socket.s
         access_log=False,
         log_level="warning",
         lifespan="off",  # ours to enter, so that what is wrong at the start is one sentence
+        ws=Sockets,
         ws_max_size=MAX_SOCKET_MESSAGE,
         ws_ping_interval=20,
         ws_ping_timeout=20,

@@ -54,6 +54,9 @@ class HeardAudio:
     """Turns whose first sample is among it."""
 
 
+NOTHING = HeardAudio(b"", ())
+
+
 @dataclass(slots=True)
 class _Piece:
     """A stretch of queued audio, kept until it is heard or dropped."""
@@ -125,12 +128,17 @@ class Ledger:
 
     # --- sending
 
-    def due(self, now_ms: float) -> list[Chunk]:
-        """What must be sent now to keep the far end `lead_ms` ahead; nothing while held."""
+    @property
+    def waits(self) -> bool:
+        """Whether anything is to be sent, now or later."""
+        return self.sent < self.queued and not self._held
+
+    def due(self, now_ms: float, ahead_ms: int = 0) -> list[Chunk]:
+        """What must be sent now to keep the far end `lead_ms` ahead for another `ahead_ms`; nothing while held."""
         chunks: list[Chunk] = []
         if self._held:
             return chunks
-        while self.sent < self.queued and self._runs_out_ms - now_ms < self.lead_ms:
+        while self.sent < self.queued and self._runs_out_ms - now_ms < self.lead_ms + ahead_ms:
             pcm = self._slice(self.sent, min(self.sent + self.chunk_samples, self.queued))
             self.sent += len(pcm) // BYTES
             self._runs_out_ms = max(self._runs_out_ms, now_ms) + len(pcm) / BYTES / PER_MS
@@ -154,7 +162,7 @@ class Ledger:
         """The far end played up to `sample` of `epoch`. Old epochs, and samples never sent, move nothing."""
         position = self._base + sample
         if epoch != self.epoch or position > self.sent:
-            return HeardAudio(b"", ())
+            return NOTHING
         while self._expected and self._expected[0][0] <= position:
             due_ms = self._expected.popleft()[1]
             self._late_ms.append(now_ms - due_ms)
@@ -163,7 +171,7 @@ class Ledger:
     def settle(self, now_ms: float) -> HeardAudio:
         """What must have been played by now beyond the last mark; nothing before the first mark ever came."""
         if self._held or not self._late_ms:
-            return HeardAudio(b"", ())
+            return NOTHING
         usual_ms = min(self._late_ms)
         overdue_ms = now_ms - self._expected[0][1] - usual_ms if self._expected else 0.0
         behind_ms = max(self._late_ms[-1] - usual_ms, overdue_ms, 0.0)
@@ -172,15 +180,17 @@ class Ledger:
 
     def overdue(self, now_ms: float) -> HeardAudio:
         """Audio whose mark is lost counts as heard."""
+        if self.sent <= self.heard or now_ms <= self._runs_out_ms:
+            return NOTHING
         most_ms = min(LOST_MARK_MS, min(self._late_ms) + LATE_MARK_MS) if self._late_ms else LOST_MARK_MS
-        if self.sent > self.heard and now_ms - self._runs_out_ms > most_ms:
+        if now_ms - self._runs_out_ms > most_ms:
             self.lost_marks += 1
             return self._hear(self.sent)
-        return HeardAudio(b"", ())
+        return NOTHING
 
     def _hear(self, position: int) -> HeardAudio:
         if position <= self.heard:
-            return HeardAudio(b"", ())
+            return NOTHING
         pcm = self._slice(self.heard, position)
         begun = tuple(t for t, s in self._scripts.items() if self.heard <= s.start < position and s.end > s.start)
         self.heard = position

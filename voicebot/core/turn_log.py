@@ -17,6 +17,7 @@ from voicebot.core.timeline import EndReason
 from voicebot.core.turns import TurnMachine
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
+_FIELDS = {name: tuple(field.name for field in fields(kind)) for name, kind in _KINDS.items()}
 _READ: dict[str, Any] = {
     "reason": EndReason,
     "ending": lambda text: None if text is None else EndReason(text),
@@ -27,8 +28,8 @@ _READ: dict[str, Any] = {
 
 def encode(event: Event, now_ms: int) -> bytes:
     """One line, newline included."""
-    given = {field.name: getattr(event, field.name) for field in fields(event)}
-    return orjson.dumps({"at": now_ms, "event": type(event).__name__, **given}) + b"\n"
+    kind = type(event).__name__
+    return orjson.dumps({"at": now_ms, "event": kind, **{name: getattr(event, name) for name in _FIELDS[kind]}}) + b"\n"
 
 
 def decode(lines: Iterable[bytes]) -> Iterator[tuple[Event, int]]:

@@ -15,6 +15,12 @@ import voicebot.engines as package
 from voicebot.errors import UsageError
 
 STAGES = ("vad", "eot", "asr", "llm", "tts", "s2s")
+_lent: dict[str, ModuleType] = {}
+
+
+def lend(stage: str, name: str, module: ModuleType) -> None:
+    """An engine that only this process has, and no list shows: a measurement's stand-in."""
+    _lent[f"{stage}_{name}"] = module
 
 
 def names(stage: str) -> list[str]:
@@ -28,6 +34,8 @@ def names(stage: str) -> list[str]:
 def load(stage: str, name: str) -> ModuleType:
     """The module of an engine. `UsageError` names the engines there are when this one is unknown."""
     wanted = f"{stage}_{name}"
+    if wanted in _lent:
+        return _lent[wanted]
     for entry in entry_points(group="voicebot.engines"):
         if entry.name == wanted:
             module = entry.load()

@@ -30,12 +30,16 @@ WINDOW = 256
 """Samples the model judges at once: 32 ms at 8 kHz."""
 CONTEXT = 32
 """Samples before the window that it must see too; without them its answers are wrong."""
+WINDOW_BYTES = 2 * WINDOW
 WARM_UP = 3
 """Windows fed to a model that starts again."""
 HYSTERESIS = 0.15
 """An active utterance goes on above threshold minus this."""
 OPEN_FRAMES = 8
 """The model keeps running for this many 20 ms frames after the gates closed."""
+_SCALE = np.float32(1 / 32768)
+_SR = np.array(RATE, np.int64)
+_OUTPUTS = ("output", "stateN")
 _log = log.get("vad")
 
 
@@ -90,7 +94,7 @@ class SileroVad:
         self, windows: npt.NDArray[np.float32], state: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Probabilities [n] and new state [2, n, 128] for windows [n, 288] of n calls at 8 kHz, in -1..1."""
-        found, after = self._model.run(None, {"input": windows, "state": state, "sr": np.array(RATE, np.int64)})
+        found, after = self._model.run(_OUTPUTS, {"input": windows, "state": state, "sr": _SR})
         return found[:, 0], after
 
     def open(self) -> SileroSession:
@@ -103,10 +107,10 @@ class SileroSession:
     def __init__(self, vad: SileroVad) -> None:
         self._vad, self._gate, self._first = vad, EnergyGate(), webrtcvad.Vad(2)
         self._onsets = Onsets(WINDOW, RATE, vad.start_ms, vad.stop_ms)
-        self._pending = np.zeros(0, np.float32)
+        self._pending = bytearray()
         self._pending_at = 0
-        self._kept: deque[npt.NDArray[np.float32]] = deque(maxlen=WARM_UP)
-        self._context = np.zeros(CONTEXT, np.float32)
+        self._kept: deque[bytes] = deque(maxlen=WARM_UP)
+        self._input = np.zeros((1, CONTEXT + WINDOW), np.float32)
         self._state: npt.NDArray[np.float32] | None = None  # None: the model is asleep
         self._open_frames = 0
 
@@ -120,17 +124,20 @@ class SileroSession:
             self._open_frames = OPEN_FRAMES
         else:
             self._open_frames = max(0, self._open_frames - 1)
-        if not len(self._pending):
+        if not self._pending:
             self._pending_at = at
-        self._pending = np.concatenate([self._pending, np.frombuffer(pcm, "<i2").astype(np.float32) / 32768])
+        self._pending += pcm
+        if len(self._pending) < WINDOW_BYTES:
+            return ()
         found: list[Voice] = []
-        while len(self._pending) >= WINDOW:
-            window, self._pending = self._pending[:WINDOW], self._pending[WINDOW:]
+        while len(self._pending) >= WINDOW_BYTES:
+            window = bytes(self._pending[:WINDOW_BYTES])
+            del self._pending[:WINDOW_BYTES]
             found.extend(voices(self._onsets.push(self._pending_at, self._judge(window))))
             self._pending_at += WINDOW
         return found
 
-    def _judge(self, window: npt.NDArray[np.float32]) -> bool:
+    def _judge(self, window: bytes) -> bool:
         if not self._open_frames and not self._onsets.active:
             self._state = None
             self._kept.append(window)
@@ -143,9 +150,10 @@ class SileroSession:
         bar = self._vad.threshold - (HYSTERESIS if self._onsets.active else 0.0)
         return self._run(window) >= bar
 
-    def _run(self, window: npt.NDArray[np.float32]) -> float:
+    def _run(self, window: bytes) -> float:
         assert self._state is not None
-        whole = np.concatenate([self._context, window])[None, :]
-        probability, self._state = self._vad.judge(whole, self._state)
-        self._context = window[-CONTEXT:]
+        given = self._input
+        given[0, :CONTEXT] = given[0, WINDOW:]
+        np.multiply(np.frombuffer(window, "<i2"), _SCALE, out=given[0, CONTEXT:])
+        probability, self._state = self._vad.judge(given, self._state)
         return float(probability[0])

@@ -13,7 +13,7 @@ import secrets
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ TOKEN = secrets.token_hex(16)
 PUBLIC = "https://voicebot.test"
 """What Twilio believes it calls: signatures are over this."""
 START_S, STOP_S = 120.0, 15.0
+SERVE = ("-c", "from voicebot.cli import main; main()", "serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,11 @@ def _record(data: Mapping[str, Any]) -> Record:
 
 
 @asynccontextmanager
-async def serving(dialplans: Mapping[str, str], **settings: str) -> AsyncIterator[Service]:
-    """`dialplans`: name → YAML. Other settings are the defaults, whatever the environment says; no language model."""
+async def serving(
+    dialplans: Mapping[str, str], program: Sequence[str] = SERVE, cores: Set[int] = frozenset(), **settings: str
+) -> AsyncIterator[Service]:
+    """`dialplans`: name → YAML. Other settings are the defaults, whatever the environment says; no language model.
+    `program`: what Python runs; `cores`: those that it may use, where not all."""
     with tempfile.TemporaryDirectory(prefix="voicebot-measure-") as name:
         folder = Path(name)
         (folder / "dialplans").mkdir()
@@ -88,7 +92,7 @@ async def serving(dialplans: Mapping[str, str], **settings: str) -> AsyncIterato
             "drain_seconds": "1",
             **settings,
         }
-        async with _process(given, folder) as (process, printed):
+        async with _process(given, folder, program, cores) as (process, printed):
             url = re.search(r"http://127\.0\.0\.1:\d+", printed)
             if url is None:
                 raise PeerError(f"The service did not start. {printed[-2000:]}")
@@ -97,18 +101,22 @@ async def serving(dialplans: Mapping[str, str], **settings: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def _process(settings: Mapping[str, str], folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _process(
+    settings: Mapping[str, str], folder: Path, program: Sequence[str], cores: Set[int]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """From the end of the banner on; stopped as an operator stops it, by force if that does not help."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("VOICEBOT_", "OPENAI_"))}
     root = str(Path(__file__).parents[2])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH", ""))))
     environment = kept | {f"VOICEBOT_{name.upper()}": value for name, value in settings.items()}
-    command = (sys.executable, "-c", "from voicebot.cli import main; main()", "serve", "--port", "0")
+    command = (sys.executable, *program, "--port", "0")
     log = folder / "log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *command, env=environment, cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=file
         )
+    if cores:
+        os.sched_setaffinity(process.pid, cores)  # before it has a thread: all that it starts is bound, too
     try:
         async with asyncio.timeout(START_S):
             while process.returncode is None and "Stop with" not in log.read_text("utf-8", "replace"):  # noqa: ASYNC110

@@ -107,6 +107,7 @@ class Link:
 
     def __init__(self, stack: AsyncExitStack, session: Any) -> None:
         self._stack, self._session = stack, session
+        self._turn: Any = session.receive() if session else None
         self._malformed = 0
 
     async def recv(self) -> Any:
@@ -115,7 +116,9 @@ class Link:
 
         while True:
             try:
-                message = await anext(self._session.receive())  # which ends with every turn
+                message = await anext(self._turn)
+            except StopAsyncIteration:  # it ends with every turn, and when it is cancelled
+                self._turn = self._session.receive()
             except APIError as error:
                 if isinstance(error.code, int) and 1000 <= error.code < 5000:
                     raise Closed(error.code, str(error.details or error.message or "")) from None

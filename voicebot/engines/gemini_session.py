@@ -68,6 +68,7 @@ class GeminiSession:
         self._results: list[dict[str, Any]] = []
         self._handle = ""
         self._goes_at: float | None = None
+        self._closed = False
         self._loop = asyncio.get_running_loop()
 
     # --- the call's side
@@ -175,6 +176,7 @@ class GeminiSession:
         self._outbox.put(update(instructions, tools, self._manner.blocking))
 
     async def close(self) -> None:
+        self._closed = True
         await self._link.close()
 
     # --- the server's side
@@ -279,7 +281,9 @@ class GeminiSession:
         else the session goes on, with what the caller was saying."""
         asked, turns = self._turns.asked, self._turns
         lost = turns.reply or turns.calls or (turns.busy and not asked) or (asked and not self._turn)
-        if not self._handle or lost:
+        task = asyncio.current_task()
+        unwanted = self._closed or (task is not None and task.cancelling())  # which an error may have hidden
+        if unwanted or lost or not self._handle:
             raise error
         handle, self._handle, self._goes_at = self._handle, "", None
         try:

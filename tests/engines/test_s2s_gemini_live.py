@@ -183,6 +183,25 @@ class TestInterruption:
         assert 1 == server.interrupted
         assert "cut off" in json.dumps(server.history)
 
+    async def test_an_answer_that_has_not_begun_when_the_caller_goes_on_is_not_told(self) -> None:
+        async with call(Answer("Too early.", after_s=0.3), Answer("To all of it.")) as (caller, server):
+            await speak(caller)
+            caller.session.cut("", 0)
+            await asyncio.sleep(0.5)
+            assert [] == caller.of(ReplyBegan)
+            await speak(caller)
+            await caller.until(is_a(ReplyEnded))
+            assert "To all of it." == caller.text()
+        assert 2 == len(server.turns)
+
+    async def test_an_answer_that_was_not_wanted_and_never_came_mutes_none_after_it(self) -> None:
+        async with call(Answer(never=True), Answer("Yes.")) as (caller, _):
+            await speak(caller)
+            caller.session.cut("", 0)
+            await speak(caller)
+            await caller.until(is_a(ReplyEnded))
+            assert "Yes." == caller.text()
+
     @pytest.mark.parametrize("stale", [False, True])
     async def test_where_the_engine_decides_its_interruption_is_told(self, stale: bool) -> None:
         script = Answer("A story", 3000), Answer("Yes?")
@@ -263,6 +282,17 @@ class TestTools:
             await caller.until(is_a(ReplyEnded, reply="reply_2"))
             assert ("One moment please.", "There is rye.") == (caller.text("reply_1"), caller.text("reply_2"))
         assert scheduling.upper() == server.responses[0]["scheduling"]
+
+    async def test_a_tool_of_a_reply_that_was_cut_is_not_answered(self) -> None:
+        async with call(self.CALL, Answer("Yes?")) as (caller, server):
+            await speak(caller)
+            asked = await caller.until(is_a(ReplyCalls))
+            assert isinstance(asked, ReplyCalls)
+            caller.session.cut(asked.reply, 0)
+            caller.session.tool_done(ToolDone(asked.call.call_id, True, {}))
+            await speak(caller)
+            await caller.until(is_a(ReplyEnded, reply="reply_2"))
+        assert [] == server.responses
 
     async def test_calls_that_the_caller_talks_over_are_cancelled_and_their_results_unwanted(self) -> None:
         async with call(self.CALL, Answer("Yes?")) as (caller, server):
@@ -423,16 +453,18 @@ class TestFaults:
             ({"refuses": (1008, "API key not valid.")}, "refused the session"),
             ({"refuses": (1007, "Invalid argument.")}, "refused the session"),
             ({"mute": True}, "did not answer in time"),
+            ({"deaf": True}, "did not answer in time"),
         ],
     )
     async def test_a_session_that_is_not_to_be_had_says_why(self, knobs: dict[str, Any], why: str) -> None:
         async with GeminiServer(**knobs) as server:
             engine = engine_for(server)
             await engine.start()
+            began_s = asyncio.get_running_loop().time()
             with pytest.raises(PeerError, match=why):
                 await engine.open(OURS)
-            await asyncio.sleep(0.1)
-            assert 0 == server.up
+            assert asyncio.get_running_loop().time() - began_s < 2.0  # a deadline, not a speed
+            await _until(lambda: server.up == 0)
 
     async def test_a_server_that_is_not_there_is_a_peers_fault(self) -> None:
         async with GeminiServer() as server:

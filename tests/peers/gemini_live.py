@@ -60,6 +60,8 @@ class GeminiServer:
     refuses_resumed: tuple[int, str] | None = None
     mute: bool = False
     """Never completes the setup."""
+    deaf: bool = False
+    """Not even a goodbye is answered."""
     resumable: bool = True
     stale: bool = False
     """Audio of an interrupted turn comes after `interrupted`."""
@@ -158,7 +160,11 @@ class _Session:
             await self._hear(kind, next(iter(message.values())))
 
     async def _set_up(self, setup: dict[str, Any]) -> bool:
-        if self._server.mute:
+        if self._server.deaf:
+            self._socket.transport.pause_reading()  # type: ignore[attr-defined]
+            await asyncio.sleep(2.5)
+            self._socket.transport.abort()
+        if self._server.mute or self._server.deaf:
             await self._socket.wait_closed()
             return False
         handle = setup.get("sessionResumption", {}).get("handle")

@@ -17,7 +17,8 @@ from voicebot.errors import PeerError
 
 WHO = "Gemini"
 RATE_IN = 16000
-CONNECT_S = 1.5
+CONNECT_S, HURRY_S = 1.2, 0.3
+"""For a session, and then for the client to give it up."""
 SEND_S = 2.0
 LEAVING_S = 0.5
 MOST_MALFORMED = 20
@@ -157,6 +158,8 @@ class Link:
                 await self._stack.aclose()
         except Exception as error:
             _log.info("connection_not_closed", error=type(error).__name__)
+            if (socket := getattr(self._session, "_ws", None)) is not None:
+                socket.transport.abort()  # the client would wait ten seconds for the server's goodbye
 
 
 class Closed(PeerError):
@@ -174,7 +177,7 @@ async def connect(client: Any, model: str, config: Mapping[str, Any], history: S
 
     stack = AsyncExitStack()
     try:
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(CONNECT_S + HURRY_S), asyncio.timeout(CONNECT_S):
             session = await stack.enter_async_context(client.aio.live.connect(model=model, config=dict(config)))
             if session.setup_complete is None:
                 raise PeerError(f"{WHO}'s server did not take the session's settings.")

@@ -156,10 +156,10 @@ class GeminiSession:
 
     def tool_done(self, done: ToolDone) -> None:
         """A model that waits gets all results at once."""
-        if (name := self._turns.calls.pop(done.call_id, None)) is None:
+        if (of := self._turns.calls.pop(done.call_id, None)) is None:
             return
         response = {"output" if done.ok else "error": dict(done.result)}
-        result: dict[str, Any] = {"id": done.call_id, "name": name, "response": response}
+        result: dict[str, Any] = {"id": done.call_id, "name": of[0], "response": response}
         if not self._manner.blocking:
             result["scheduling"] = self._manner.scheduling
         self._results.append(result)

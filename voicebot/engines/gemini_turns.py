@@ -42,8 +42,8 @@ class Turns:
         """That goes on, and of which we tell."""
         self.generated = False
         """All of it has been made."""
-        self.calls: dict[str, str] = {}
-        """The tools that are asked for and have no result yet: id → name."""
+        self.calls: dict[str, tuple[str, str]] = {}
+        """The tools that are asked for and have no result yet: id → (name, reply)."""
         self.offset_ms = 0
         """Of the caller's audio, where this connection began."""
         self._count = 0
@@ -60,17 +60,26 @@ class Turns:
     def ask(self, same_turn: bool = False) -> None:
         """A reply is due, in a turn of its own or (after a tool) in the one that goes on."""
         self.asked, self._before = True, self.busy and not same_turn
+        self._afresh()
 
     def caller(self) -> None:
         """The caller begins to speak: the words that come belong together."""
         self._new_words = True
+        self._afresh()
+
+    def _afresh(self) -> None:
+        """What was not wanted and has not come by now will not."""
+        if not self.busy:
+            self._muted, self._stale_bytes = False, 0
 
     def cut(self, reply: str) -> bool:
-        """Whether it was going on; nothing more of it is told."""
-        if reply != self.reply or not reply:
-            return False
-        self.reply, self._muted = "", True
-        return True
+        """Whether it was going on, or (empty) was still to come. Nothing more of it is told; nobody waits for its
+        tools."""
+        self.calls = {call: of for call, of in self.calls.items() if not reply or of[1] != reply}
+        going_on = reply == self.reply if reply else self.asked
+        if going_on:
+            self.reply, self.asked, self._muted = "", False, True
+        return going_on
 
     def finish(self, how: How = How.DONE, fault: str = "") -> list[DuplexEvent]:
         """The reply that goes on, if one does, is over."""
@@ -109,7 +118,7 @@ class Turns:
             return []
         events = self._begin()
         for call in calls:
-            self.calls[call.id] = call.name
+            self.calls[call.id] = call.name, self.reply
             events.append(ReplyCalls(self.reply, ToolCall(call.id, call.name, call.args or {})))
         return events + self.finish() if self._blocking else events
 

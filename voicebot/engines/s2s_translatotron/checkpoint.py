@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class About:
     """In words: data, steps. Says what it may be used for."""
     reduction: int = 0
     """Frames a decoder step that Translatotron 1 has got to; 0: its configuration's."""
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Target word → its phonemes, where they are few enough to be known: for the transcript."""
 
 
 def build(config: Config) -> Model:

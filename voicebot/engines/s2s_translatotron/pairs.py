@@ -23,6 +23,7 @@ from voicebot.errors import PeerError, UsageError
 
 LONGEST_S = 12.0
 """Pairs with a longer utterance are left out."""
+MOST_WORDS = 2000
 SPEAKERS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3")
 UNSEEN = "+f4"
 """The voice of what is validated with; never trained with."""
@@ -178,3 +179,12 @@ def symbols(pairs: Sequence[Pair]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Phonemes of source and target that occur, sorted."""
     source = sorted({name for pair in pairs for name in pair.source_phonemes})
     return tuple(source), tuple(sorted({name for pair in pairs for name in pair.target_phonemes}))
+
+
+def words(pairs: Sequence[Pair], language: str) -> dict[str, tuple[str, ...]]:
+    """How espeak-ng says every word of the target texts alone; none where there are more than a transcript can try."""
+    found = sorted({word for pair in pairs for word in pair.target_text.split()})
+    if len(found) > MOST_WORDS:
+        return {}
+    with speaker() as mouth:
+        return {word: mouth.say(_TARGETS.get(language, language), word, 150, 50, 8000).phonemes for word in found}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from voicebot.engines.s2s_translatotron.batches import Batches
 from voicebot.engines.s2s_translatotron.checkpoint import Model
 from voicebot.engines.s2s_translatotron.presets import END
 from voicebot.engines.s2s_translatotron.t1 import Translatotron1
-from voicebot.engines.s2s_translatotron.warp import distances
+from voicebot.engines.s2s_translatotron.warp import distances, edits
 
 AT_ONCE = 32
 COMPARED = 16
@@ -64,16 +63,6 @@ def validate(model: Model, pairs: Batches, device: str = "cpu") -> Score:
     value = nearest + exact / count / 2 if listens else exact / count - wrong / max(1, total)
     mean_focus = sum(focus) / len(focus)
     return Score(exact / count, wrong / max(1, total), made_frames / wanted_frames, nearest, mean_focus, value)
-
-
-def edits(said: Sequence[object], meant: Sequence[object]) -> int:
-    """Levenshtein's distance."""
-    row = list(range(len(meant) + 1))
-    for at, each in enumerate(said, 1):
-        before, row[0] = row[0], at
-        for place, other in enumerate(meant, 1):
-            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (each != other))
-    return row[-1]
 
 
 def _nearest(made: Translation, target: torch.Tensor, lengths: torch.Tensor) -> float:

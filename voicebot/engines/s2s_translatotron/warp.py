@@ -1,4 +1,4 @@
-"""Dynamic time warping: how far two spectrograms are apart, whatever their tempo. No torch."""
+"""How far two sequences are apart: spectrograms whatever their tempo (dynamic time warping), symbols. No torch."""
 
 from __future__ import annotations
 
@@ -28,3 +28,13 @@ def _distance(one: Frames, other: Frames) -> float:
         j = diagonal - i
         best[i + 1, j + 1] = cost[i, j] + np.minimum(best[i, j], np.minimum(best[i, j + 1], best[i + 1, j]))
     return float(best[rows, columns] / (rows + columns))
+
+
+def edits(said: Sequence[object], meant: Sequence[object]) -> int:
+    """Levenshtein's distance."""
+    row = list(range(len(meant) + 1))
+    for at, each in enumerate(said, 1):
+        before, row[0] = row[0], at
+        for place, other in enumerate(meant, 1):
+            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (each != other))
+    return row[-1]

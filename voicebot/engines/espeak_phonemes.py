@@ -1,11 +1,12 @@
-"""espeak-ng as a program that speaks many voices and says when each phoneme begins: what pairs for training are made of.
+"""espeak-ng as a program that speaks many voices and says when each phoneme begins: what pairs for training are made
+of.
 
     python -m voicebot.engines.espeak_phonemes
 
-A line of JSON in, `{"voice": "es+m3", "text": "…", "rate": 150, "pitch": 50}`; a line of JSON out, `{"rate": 22050, "bytes": n,
-"phonemes": [["k", 0], …], "end": m}` (samples; `end`: where the last phoneme ends), and n bytes of int16 LE mono after it. A
-fault is `{"fault": "…"}`. It ends when its input closes. As `espeak_program`, it loads espeak-ng (GPL-3), and no other
-part of voicebot does.
+A line of JSON in, `{"voice": "es+m3", "text": "…", "rate": 150, "pitch": 50}`; a line of JSON out, `{"rate": 22050,
+"bytes": n, "phonemes": [["k", 0], …], "end": m}` (samples; `end`: where the last phoneme ends), and n bytes of int16 LE
+mono after it. A fault is `{"fault": "…"}`. It ends when its input closes. As `espeak_program`, it loads espeak-ng
+(GPL-3), and no other part of voicebot does.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Phonemes:
         self._pcm, self._marks = bytearray(), list[tuple[str, int]]()
 
     def say(self, voice: str, text: str, rate: int, pitch: int) -> tuple[bytes, list[tuple[str, int]], int]:
-        """Audio, phonemes with the sample at which each begins, and the sample at which the last one ends. `OSError` for
-        a voice that espeak-ng does not have."""
+        """Audio, phonemes with the sample at which each begins, and the sample at which the last one ends. `OSError`
+        for a voice that espeak-ng does not have."""
         self._pcm.clear()
         self._marks.clear()
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:

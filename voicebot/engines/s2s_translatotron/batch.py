@@ -9,7 +9,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs of utterances. Spectrograms are [B, T, width], symbols [B, N] with the end symbol last and padding after."""
+    """Pairs of utterances. Spectrograms are [B, T, width], symbols [B, N] with the end symbol last and padding
+    after."""
 
     source: Tensor
     source_lengths: Tensor

@@ -46,7 +46,10 @@ class Batches:
         """Those of the pairs, shortest target first."""
         pairs, targets = [self.pairs[n] for n in numbers], [self._targets[n].float() for n in numbers]
         sources = [self._source_frames(pair, chance) for pair in pairs]
-        durations = [_frames_of(pair, len(frames), self._config.target.hop_ms) for pair, frames in zip(pairs, targets, strict=True)]
+        durations = [
+            _frames_of(pair, len(frames), self._config.target.hop_ms)
+            for pair, frames in zip(pairs, targets, strict=True)
+        ]
         known = self._supervised and all(pair.starts_s for pair in pairs)
         return Batch(
             source=_padded(sources),

@@ -1,4 +1,5 @@
-"""Models on disk: a folder with `model.safetensors` and `model.json`, which says what the weights are and were made from."""
+"""Models on disk: a folder with `model.safetensors` and `model.json`, which says what the weights are and were made
+from."""
 
 from __future__ import annotations
 

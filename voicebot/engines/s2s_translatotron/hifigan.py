@@ -1,5 +1,5 @@
-"""HiFi-GAN's generator (arXiv:2010.05646), to speak more cleanly than Griffin and Lim's method does, where a checkpoint for the
-model's own spectrograms is at hand.
+"""HiFi-GAN's generator (arXiv:2010.05646), to speak more cleanly than Griffin and Lim's method does, where a checkpoint
+for the model's own spectrograms is at hand.
 
 A checkpoint is a folder with `vocoder.json` (the fields of HiFi-GAN's `config.json`) and `vocoder.safetensors` (or the
 generator's own `.pth`), trained on frames as `spectrum` makes them.
@@ -32,9 +32,7 @@ class Residual(nn.Module):
         self.convs1 = nn.ModuleList(
             nn.Conv1d(channels, channels, kernel, dilation=d, padding=d * (kernel - 1) // 2) for d in dilations
         )
-        self.convs2 = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations
-        )
+        self.convs2 = nn.ModuleList(nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
@@ -53,9 +51,7 @@ class Generator(nn.Module):
         strides = zip(settings["upsample_rates"], settings["upsample_kernel_sizes"], strict=True)
         for number, (stride, kernel) in enumerate(strides):
             narrow = wide >> (number + 1)
-            self.ups.append(
-                nn.ConvTranspose1d(wide >> number, narrow, kernel, stride, padding=(kernel - stride) // 2)
-            )
+            self.ups.append(nn.ConvTranspose1d(wide >> number, narrow, kernel, stride, padding=(kernel - stride) // 2))
             for size, dilations in zip(kernels, settings["resblock_dilation_sizes"], strict=True):
                 self.resblocks.append(Residual(narrow, size, dilations))
         self.conv_post = nn.Conv1d(narrow, 1, 7, padding=3)
@@ -84,7 +80,8 @@ def load(folder: Path, sound: Sound) -> Generator:
         generator.load_state_dict(_plain(_weights(folder)))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UsageError(f"{folder} holds no HiFi-GAN vocoder: {str(error).splitlines()[0]}.") from None
-    return generator.eval()
+    generator.eval()
+    return generator
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

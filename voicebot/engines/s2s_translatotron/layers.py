@@ -1,8 +1,10 @@
-"""Building blocks of both models. Tensors are batch first: [B, T, …]; lengths are [B] int64; masks are True on content."""
+"""Building blocks of both models. Tensors are batch first: [B, T, …]; lengths are [B] int64; masks are True on
+content."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +33,7 @@ class Prenet(nn.Module):
     def __init__(self, width: int, units: tuple[int, ...], dropout: float = 0.5) -> None:
         super().__init__()
         sizes = (width, *units)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.dropout = dropout
 
     def forward(self, frame: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ class Postnet(nn.Module):
     def __init__(self, width: int, channels: int, layers: int, dropout: float) -> None:
         super().__init__()
         sizes = (width, *[channels] * (layers - 1), width)
-        pairs = list(zip(sizes, sizes[1:], strict=False))
+        pairs = list(pairwise(sizes))
         self.convolutions = nn.ModuleList(nn.Conv1d(a, b, 5, padding=2) for a, b in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm1d(b) for _, b in pairs[:-1])
         self.dropout = dropout
@@ -104,8 +106,8 @@ class Lstm(nn.Module):
 
 
 class Blstm(nn.Module):
-    """An LSTM in each direction; the one that runs backwards begins at each utterance's own end, as packed sequences do,
-    which the library trains four times slower on a CPU."""
+    """An LSTM in each direction; the one that runs backwards begins at each utterance's own end, as packed sequences
+    do, which the library trains four times slower on a CPU."""
 
     def __init__(self, width: int, units: int) -> None:
         super().__init__()

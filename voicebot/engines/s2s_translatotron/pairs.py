@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import soundfile
@@ -65,15 +65,15 @@ class Speaker:
 
     def say(self, voice: str, text: str, words_a_minute: int, pitch: int, rate: int) -> Spoken:
         """Speech at `rate`. `PeerError` when espeak-ng does not give it."""
-        assert self._program.stdin and self._program.stdout
+        out, back = self._pipes()
         wanted = {"voice": voice, "text": text, "rate": words_a_minute, "pitch": pitch}
-        self._program.stdin.write(json.dumps(wanted).encode() + b"\n")
-        self._program.stdin.flush()
-        line = self._program.stdout.readline()
+        out.write(json.dumps(wanted).encode() + b"\n")
+        out.flush()
+        line = back.readline()
         head: dict[str, Any] = json.loads(line) if line else {"fault": "espeak-ng's program ended."}
         if "fault" in head:
             raise PeerError(f"No speech for {text!r}: {head['fault']}")
-        pcm = np.frombuffer(self._program.stdout.read(head["bytes"]), "<i2").astype(np.float32) / 32768
+        pcm = np.frombuffer(back.read(head["bytes"]), "<i2").astype(np.float32) / 32768
         marks, own = head["phonemes"], head["rate"]
         starts = tuple(at / own for at in [*[at for _, at in marks], head["end"]])
         samples = soxr.resample(pcm[: head["end"] + own // 20], own, rate).astype(np.float32)
@@ -81,10 +81,15 @@ class Speaker:
 
     def close(self) -> None:
         """End the program."""
-        assert self._program.stdin and self._program.stdout
-        self._program.stdin.close()
-        self._program.stdout.close()
+        for pipe in self._pipes():
+            pipe.close()
         self._program.wait(5)
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        out, back = self._program.stdin, self._program.stdout
+        assert out is not None
+        assert back is not None
+        return out, back
 
 
 @contextlib.contextmanager
@@ -154,7 +159,9 @@ def _seconds(pair: Pair, rates: tuple[int, int]) -> tuple[float, float]:
 
 def _read(mouth: Speaker, table: Path, line: int, row: dict[str, str], rates: tuple[int, int]) -> Pair:
     try:
-        sounds = [_sound(table.parent / row[side], rate) for side, rate in zip(("source", "target"), rates, strict=True)]
+        sounds = [
+            _sound(table.parent / row[side], rate) for side, rate in zip(("source", "target"), rates, strict=True)
+        ]
         texts = row["source_text"], row["target_text"]
         phonemes = [_phonemes(mouth, row, side) for side in ("source", "target")]
     except (KeyError, soundfile.LibsndfileError, PeerError) as error:

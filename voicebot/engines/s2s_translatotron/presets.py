@@ -1,7 +1,7 @@
 """What a Translatotron is made of: sizes, spectrograms, phonemes. Plain data, no torch.
 
-Translatotron (arXiv:1904.06037) has the presets `fisher` and `conversational`, Translatotron 2 (arXiv:2107.08661) those and
-`covost2`; the sizes are those of the papers' tables. `tiny` is ours: small enough to be trained on one CPU thread.
+Translatotron (arXiv:1904.06037) has the presets `fisher` and `conversational`, Translatotron 2 (arXiv:2107.08661) those
+and `covost2`; the sizes are those of the papers' tables. `tiny` is ours: small enough to be trained on one CPU thread.
 What the tables leave open (marked "ours") was chosen here.
 """
 
@@ -210,12 +210,12 @@ def from_json(data: Mapping[str, Any]) -> Config:
     kind = kinds.get(str(data.get("architecture")))
     if kind is None:
         raise UsageError(f"{data.get('architecture')!r} is no architecture known here.")
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     del given["architecture"]
     if unknown := set(given) - {each.name for each in fields(kind)}:
         raise UsageError(f"The model's settings have keys unknown here: {', '.join(sorted(unknown))}.")
     try:
-        sounds = {side: Sound(**given.pop(side)) for side in ("source", "target")}
-        return kind(**sounds, **given)
+        given |= {side: Sound(**given[side]) for side in ("source", "target")}
+        return kind(**given)
     except (TypeError, KeyError) as error:
         raise UsageError(f"The model's settings are incomplete: {error}.") from None

@@ -1,5 +1,5 @@
-"""Sentences in two languages for training without recordings: small, but with what makes translation more than looking up
-words: agreement of number and gender, and adjectives on the other side of the noun."""
+"""Sentences in two languages for training without recordings: small, but with what makes translation more than looking
+up words: agreement of number and gender, and adjectives on the other side of the noun."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from voicebot.errors import UsageError
 Sentence = tuple[str, str]
 """Source and target text, as a synthesiser reads it."""
 
-_NUMBERS = [("un", "one"), ("dos", "two"), ("tres", "three"), ("cuatro", "four"), ("cinco", "five")] + [
-    ("seis", "six"), ("siete", "seven"), ("ocho", "eight"), ("nueve", "nine")
+_NUMBERS = [
+    ("un", "one"), ("dos", "two"), ("tres", "three"), ("cuatro", "four"), ("cinco", "five"), ("seis", "six"),
+    ("siete", "seven"), ("ocho", "eight"), ("nueve", "nine"),
 ]  # fmt: skip
 _VERBS = [("quiero", "I want"), ("necesito", "I need"), ("tengo", "I have"), ("vendo", "I sell")]
 _NOUNS = [
@@ -20,7 +21,14 @@ _NOUNS = [
     ("puerta", "puertas", "f", "door"), ("perro", "perros", "m", "dog"), ("silla", "sillas", "f", "chair"),
     ("boleto", "boletos", "m", "ticket"), ("camisa", "camisas", "f", "shirt"),
 ]  # fmt: skip
-_ADJECTIVES = [("roj", "red"), ("negr", "black"), ("blanc", "white"), ("nuev", "new"), ("viej", "old"), ("barat", "cheap")]
+_ADJECTIVES = [
+    ("roj", "red"),
+    ("negr", "black"),
+    ("blanc", "white"),
+    ("nuev", "new"),
+    ("viej", "old"),
+    ("barat", "cheap"),
+]
 _PHRASES = [
     ("buenos días", "good morning"), ("muchas gracias", "thank you very much"), ("por favor", "please"),
     ("hasta mañana", "see you tomorrow"), ("no entiendo", "I don't understand"), ("un momento", "one moment"),
@@ -34,7 +42,9 @@ _ORDER = 7
 def corpus(languages: str) -> tuple[list[Sentence], list[Sentence]]:
     """(to learn from, held out) for `es-en`. `UsageError` for languages there are no sentences for."""
     if languages != "es-en":
-        raise UsageError(f"There are no made-up sentences for {languages!r}; there are for es-en. Bring pairs of your own.")
+        raise UsageError(
+            f"There are no made-up sentences for {languages!r}; there are for es-en. Bring pairs of your own."
+        )
     wishes = [
         _wish(verb, number, noun, adjective)
         for verb in _VERBS for number in _NUMBERS for noun in _NOUNS for adjective in _ADJECTIVES
@@ -55,9 +65,7 @@ def lesson(learnt: Sequence[Sentence], chance: random.Random) -> Sentence:
     return chance.choice(learnt)
 
 
-def _wish(
-    verb: Sentence, number: Sentence, noun: tuple[str, str, str, str], adjective: Sentence
-) -> Sentence:
+def _wish(verb: Sentence, number: Sentence, noun: tuple[str, str, str, str], adjective: Sentence) -> Sentence:
     one, many, gender, english = noun
     plural = number[0] != "un"
     ending = ("o" if gender == "m" else "a") + ("s" if plural else "")

@@ -1,7 +1,8 @@
 """Spectrograms of speech, and speech from spectrograms.
 
-A frame is the natural logarithm of magnitudes (mel bands, or every bin), moved and scaled to about -1..1. The way back is
-Griffin and Lim's (1984) in its fast form (Perraudin 2013): phases that fit the magnitudes, found by going to and fro.
+A frame is the natural logarithm of magnitudes (mel bands, or every bin), moved and scaled to about -1..1. The way back
+is Griffin and Lim's (1984) in its fast form (Perraudin 2013): phases that fit the magnitudes, found by going to and
+fro.
 """
 
 from __future__ import annotations

@@ -34,4 +34,3 @@ def _last(
                 off = edits(phonemes[end - size : end], sounds)
                 found.append((best[end - size][0] + off, f"{best[end - size][1]} {word}"))
     return found
-

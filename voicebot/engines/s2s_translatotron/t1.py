@@ -1,9 +1,9 @@
 """Translatotron (arXiv:1904.06037): straight from one spectrogram to the other.
 
-Stacked bidirectional LSTMs hear; a Tacotron-like decoder attends to what was heard, with additive multi-head attention, and
-makes the spectrogram a few frames at a time from the frames before, which pass through a bottleneck of 32 numbers. Two more
-decoders, attached to layers of the encoder in training only, say the phonemes of source and target: without them the
-encoder does not learn to understand.
+Stacked bidirectional LSTMs hear; a Tacotron-like decoder attends to what was heard, with additive multi-head attention,
+and makes the spectrogram a few frames at a time from the frames before, which pass through a bottleneck of 32 numbers.
+Two more decoders, attached to layers of the encoder in training only, say the phonemes of source and target: without
+them the encoder does not learn to understand.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Lesson:
     """Frames a decoder step: many at first, which makes attending worth while, then fewer."""
     aux_weight: float = 1.0
     guide_weight: float = 0.0
-    """Of guided attention (arXiv:1710.08969), which holds the attention near the diagonal until it has found its way."""
+    """Of guided attention (arXiv:1710.08969), which holds the attention near the diagonal until it has found its
+    way."""
     frame_dropout: float = 0.0
     """How many of the frames before are hidden from the decoder, so that it must listen."""
 
@@ -57,9 +58,7 @@ class PhonemeDecoder(nn.Module):
         super().__init__()
         symbols = SPECIAL + phonemes
         self.embedding = nn.Embedding(symbols, config.phoneme_units, padding_idx=PAD)
-        self.decoder = Lstm(
-            config.phoneme_units + memory, config.aux_units, config.aux_layers, dropout=config.dropout
-        )
+        self.decoder = Lstm(config.phoneme_units + memory, config.aux_units, config.aux_layers, dropout=config.dropout)
         self.attention = AdditiveAttention(config.aux_units, memory, config.attention_units, heads=1)
         self.out = nn.Linear(config.aux_units + memory, symbols)
 
@@ -108,9 +107,7 @@ class Translatotron1(nn.Module):
         self.target_decoder = PhonemeDecoder(config, len(config.target_phonemes), both)
         self.prenet = Prenet(width, config.prenet)
         self.attending = Lstm(config.prenet[-1] + memory, config.decoder_units, 1)
-        self.attention = AdditiveAttention(
-            config.decoder_units, memory, config.attention_units, config.attention_heads
-        )
+        self.attention = AdditiveAttention(config.decoder_units, memory, config.attention_units, config.attention_heads)
         self.decoder = Lstm(
             config.decoder_units + memory, config.decoder_units, config.decoder_layers - 1, dropout=config.dropout
         )

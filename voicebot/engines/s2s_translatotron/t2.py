@@ -1,9 +1,9 @@
 """Translatotron 2 (arXiv:2107.08661).
 
 A Conformer hears; an LSTM decoder says the target's phonemes, one at a time, with one attention on what was heard; the
-attention's context and the decoder's state of every phoneme, side by side, are what the synthesiser speaks from: each as
-many frames long as it predicts. Nobody tells it the phonemes' durations: only their sum is compared (as published), unless
-the data know them.
+attention's context and the decoder's state of every phoneme, side by side, are what the synthesiser speaks from: each
+as many frames long as it predicts. Nobody tells it the phonemes' durations: only their sum is compared (as published),
+unless the data know them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Translatotron2(nn.Module):
         with torch.no_grad():
             memory, mask = self.encoder(source, lengths)
             states, symbols, weights = self._say(memory, mask)
-            said = [row[: row.index(END)] if END in row else row for row in symbols.tolist()]
+            said: list[list[int]] = [row[: row.index(END)] if END in row else row for row in symbols.tolist()]
             counts = torch.tensor([len(row) for row in said], device=source.device)
             frames, sizes = self.synthesizer.speak(states, counts)
         return Translation(frames, sizes, said, weights)
@@ -84,7 +84,9 @@ class Translatotron2(nn.Module):
         prepared, (context, cells) = self.attention.prepare(memory), self._begin(memory)
         symbol = torch.full((memory.size(0),), BEGIN, device=memory.device)
         ended = torch.zeros_like(symbol, dtype=torch.bool)
-        states, said, looks = [], [], []
+        states: list[Tensor] = []
+        said: list[Tensor] = []
+        looks: list[Tensor] = []
         while not ended.all() and len(said) < MOST_SYMBOLS:
             state, context, cells, weights = self._step(self.embedding(symbol), context, cells, prepared, mask)
             symbol = self.phonemes(state)[:, END:].argmax(-1) + END

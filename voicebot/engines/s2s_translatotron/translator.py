@@ -33,17 +33,24 @@ class Translated:
 
 
 class Translator:
-    """`vocoder` and `voice` are a HiFi-GAN's folder and a speaker encoder's file; without them Griffin and Lim speak, and
-    the voice is the model's."""
+    """`vocoder` and `voice` are a HiFi-GAN's folder and a speaker encoder's file; without them Griffin and Lim speak,
+    and the voice is the model's."""
 
     def __init__(
-        self, folder: Path, device: str = "cpu", rounds: int = 30, vocoder: Path | None = None, voice: Path | None = None
+        self,
+        folder: Path,
+        device: str = "cpu",
+        rounds: int = 30,
+        vocoder: Path | None = None,
+        voice: Path | None = None,
     ) -> None:
         self.model, self.about = checkpoint.load(folder, device)
         self.config, self._device = self.model.config, device
         self._heard, made = Spectrum(self.config.source), Spectrum(self.config.target)
         self._voice = voice_encoder.load(voice) if voice else None
-        self._speak: Speak = hifigan.load(vocoder, self.config.target) if vocoder else lambda frames: made.speak(frames, rounds)
+        self._speak: Speak = (
+            hifigan.load(vocoder, self.config.target) if vocoder else lambda frames: made.speak(frames, rounds)
+        )
 
     def translate(self, samples: Samples) -> Translated:
         """One utterance at the source's rate."""

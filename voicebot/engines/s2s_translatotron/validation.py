@@ -30,8 +30,8 @@ class Score:
     length: float
     """Frames made over frames wanted, over all utterances."""
     nearest: float
-    """Of 16 spectrograms made, those nearer to their own original than to any of the other 15: what is heard is what was
-    meant. Distances are those of dynamic time warping."""
+    """Of 16 spectrograms made, those nearer to their own original than to any of the other 15: what is heard is what
+    was meant. Distances are those of dynamic time warping."""
     focus: float
     """How much of the attention lies on one place, on average."""
     value: float

@@ -1,7 +1,7 @@
 """The speaker encoder of Translatotron 1 (GE2E, arXiv:1710.10467): what a voice is like, in 256 numbers.
 
-It is trained apart, to tell speakers from each other; voicebot does not train it. A checkpoint is `voice.safetensors` with
-the weights below, for 40 mel bands at 16 kHz.
+It is trained apart, to tell speakers from each other; voicebot does not train it. A checkpoint is `voice.safetensors`
+with the weights below, for 40 mel bands at 16 kHz.
 """
 
 from __future__ import annotations
@@ -52,4 +52,5 @@ def load(file: Path) -> VoiceEncoder:
         encoder.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UsageError(f"{file} holds no speaker encoder: {str(error).splitlines()[0]}.") from None
-    return encoder.eval()
+    encoder.eval()
+    return encoder

@@ -1,9 +1,9 @@
 """The process that translates: `python -m voicebot.engines.s2s_translatotron.worker FD`.
 
-Messages are those of `worker_messages`. The first one is JSON of the settings; the answer is HELLO with JSON of the model's
-rates and languages, or FAULT. OPEN brings a whole utterance, int16 LE at the source's rate; the answers are PARTIAL (JSON:
-what is said), AUDIO (int16 LE at 8 kHz) and FINAL, or FAULT and FINAL. Utterances that were cancelled before their turn
-are passed over.
+Messages are those of `worker_messages`. The first one is JSON of the settings; the answer is HELLO with JSON of the
+model's rates and languages, or FAULT. OPEN brings a whole utterance, int16 LE at the source's rate; the answers are
+PARTIAL (JSON: what is said), AUDIO (int16 LE at 8 kHz) and FINAL, or FAULT and FINAL. Utterances that were cancelled
+before their turn are passed over.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Worker:
 
         try:
             threads(1)
-            vocoder, voice = (Path(settings[name]) if settings[name] else None for name in ("vocoder", "speaker_encoder"))
+            vocoder, voice = (
+                Path(settings[name]) if settings[name] else None for name in ("vocoder", "speaker_encoder")
+            )
             made = Translator(Path(settings["model"]), settings["device"], int(settings["rounds"]), vocoder, voice)
             made.translate(np.zeros(made.config.source.rate, np.float32))  # what is made lazily is made now
         except (VoicebotError, OSError, RuntimeError) as error:

@@ -170,7 +170,7 @@ class Translatotron1(nn.Module):
             memory = self._voiced(layers[-1], voice)
             made, sizes, weights = self._speak(memory, mask)
             symbols = self.target_decoder.say(layers[self.config.aux_target_layer - 1], mask)
-        return Translation(self.postnet(made), sizes, symbols, weights)
+            return Translation(self.postnet(made), sizes, symbols, weights)
 
     def _speak(self, memory: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         prepared, context, cells = self._begin(memory)

@@ -75,7 +75,7 @@ class Worker:
             made.translate(np.zeros(made.config.source.rate, np.float32))  # what is made lazily is made now
         except (VoicebotError, OSError, RuntimeError) as error:
             self._say(Kind.FAULT, 0, str(error).encode())
-            return
+            raise BrokenPipeError from None  # without a model there is nothing to wait for
         self._translator = made
         facts = {"source": made.about.source, "target": made.about.target, "rate": made.config.source.rate}
         self._say(Kind.HELLO, 0, json.dumps(facts).encode())

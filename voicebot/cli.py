@@ -23,6 +23,7 @@ from voicebot.commands import (
     serve,
     settings,
     sip,
+    train,
     turns,
     twilio,
 )
@@ -40,6 +41,7 @@ measure.app.command(name="load")(load.measure_load)
 app.command()(serve.serve)
 app.command()(call.call)
 app.command()(dial.dial)
+app.command()(train.train)
 app.add_typer(calls.app, name="calls", help="The calls that were taken.")
 app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans.")
 app.add_typer(models.app, name="models", help="Models for engines on this machine.")

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from voicebot.core.expect import NOTHING, Expectation, Mode
@@ -22,7 +21,6 @@ from voicebot.engines.asr_pocketsphinx import PocketsphinxAsr, fitted
 from voicebot.engines.base import AsrSession, EngineConfig
 from voicebot.engines.guard import Chain, Member, Watch
 from voicebot.engines.guard_asr import GuardedAsr
-from voicebot.engines.pocketsphinx_decoder import Widener
 from voicebot.engines.pocketsphinx_model import build, dictionary, model_of
 from voicebot.engines.worker_session import Session
 from voicebot.errors import PeerError, UsageError
@@ -303,40 +301,3 @@ def test_half_a_phrase_gives_way_to_a_whole_one_further_down() -> None:
     pin = Expectation("pin", Mode.CLOSED, ("one two three",))
     half = Words("one two", True, 0.9, (), ("one two", "one two three"))
     assert Words("one two three", True, 0.4, (), half.nbest) == fitted(half, pin)
-
-
-@pytest.mark.parametrize("size", [1, 7, 160, 4000])
-def test_the_widener_doubles_every_sample_however_it_is_cut(size: int) -> None:
-    pcm = (np.random.default_rng(1).standard_normal(4000) * 5000).astype(np.int16)
-    whole = Widener(0.3, 6.0).push(pcm)
-    widener = Widener(0.3, 6.0)
-    cut = np.concatenate([widener.push(pcm[at : at + size]) for at in range(0, len(pcm), size)])
-    assert 2 * len(pcm) == len(whole)
-    np.testing.assert_allclose(whole, cut, atol=1)
-
-
-def high_share(pcm: np.ndarray, widener: Widener) -> float:
-    """Of the power that comes out, how much lies above 4 kHz."""
-    power = np.abs(np.fft.rfft(widener.push(pcm)[160:].astype(float) * np.hanning(2 * len(pcm) - 160))) ** 2
-    return float(power[len(power) // 2 :].sum() / power.sum())
-
-
-def tone(hertz: int, loudness: float = 8000.0) -> np.ndarray:
-    return (loudness * np.sin(2 * np.pi * hertz * np.arange(8000) / 8000)).astype(np.int16)
-
-
-def test_without_image_nothing_is_above_the_telephone_band() -> None:
-    assert high_share(tone(3000), Widener(0.0)) < 0.001
-
-
-def test_what_is_high_in_the_band_is_mirrored_and_what_is_low_is_not() -> None:
-    assert high_share(tone(3800), Widener(0.3)) > 0.05
-    assert high_share(tone(500), Widener(0.3)) < 0.001
-
-
-def test_a_hiss_is_boosted_above_the_band_and_the_lines_own_noise_is_not() -> None:
-    chance = np.random.default_rng(1)
-    line = (chance.standard_normal(8000) * 100).astype(np.int16)
-    hiss = np.convolve(chance.standard_normal(8002) * 4000, [0.29, -0.52, 0.23], "valid").astype(np.int16)
-    widener = Widener(0.3, 6.0)
-    assert high_share(line, widener) < 0.2 < high_share(hiss, widener)

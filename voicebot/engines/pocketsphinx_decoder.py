@@ -3,13 +3,12 @@
 Three things decide how much a recogniser trained on wide-band speech understands of a telephone line:
 
 * **The empty top half.** Its features look at 130-6800 Hz; a telephone ends at 4 kHz. Plain upsampling leaves
-  silence above, which no training speaker ever produced. `Widener` puts the spectral image of the band below there
-  (spectral folding: Makhoul & Berouti, "High-frequency regeneration in speech coding systems", 1979), weighed by how
-  much a frame hisses: fricatives get energy where the model looks for it.
+  silence above, which no training speaker ever produced. `audio.bandwidth` puts there what was there, as far as that
+  can be told from the band below.
 * **The cepstral mean.** pocketsphinx subtracts a mean which, live, stays fixed for the first eight seconds after
   it was set, and then is that of the last caller. We set it for every utterance to the same one, so that calls do
   not colour one another and a replay gives the same words. Its shape is that of forty recordings of LibriSpeech through
-  μ-law and `Widener`; the one that comes with pocketsphinx knows three coefficients of thirteen. Taking the mean
+  μ-law and spectral folding; the one that comes with pocketsphinx knows three coefficients of thirteen. Taking the mean
   from the utterance itself was tried, over all of it and over its speech only: no better for orders, far worse for
   single digits and letters.
 * **The second pass** (`fwdflat`) is left out: it takes 100 ms after the caller stopped, and gains nothing here.
@@ -24,9 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from voicebot.core.words import Word, Words
+from voicebot.engines.bandwidth import Mode, extender
 from voicebot.engines.pocketsphinx_model import Model
 
 RATE = 16_000
@@ -37,83 +36,15 @@ UNFINISHED = 0.25
 """Confidence in what stops in the middle of a grammar."""
 NBEST_S = 0.01
 
-Samples = npt.NDArray[np.int16]
-
 _VARIANT = re.compile(r"\(\d+\)$")
-
-
-class Widener:
-    """8 kHz in, 16 kHz out, two samples for each, 1 ms of delay, in frames of 5 ms (what is left waits for more).
-
-    A half-band interpolator keeps the samples it gets and puts a filtered one between every two. The image is what
-    zero-stuffing leaves: the band turned over, so that 3-4 kHz lands on 4-5 kHz. It is taken from a signal whose
-    lows are filtered away, and its gain goes from `image` to `image + hiss` with the share of high energy in a
-    frame: a vowel gets little of it, an s much, and the line's own noise, whose level is tracked, little.
-    """
-
-    FRAME = 40
-    _SIDE = 8
-    _HIGHS = np.array([0.29, -0.52, 0.23], np.float32)
-    """Zero at 0 Hz, one at 4 kHz, a half at 2 kHz."""
-    _ABOVE_FLOOR = 100.0
-    """Times the noise's power at which half the boost is given."""
-    _FLOOR_RISE = 1.004
-    """A frame: the floor that is followed doubles in 0.9 s."""
-
-    def __init__(self, image: float, hiss: float = 0.0) -> None:
-        at = np.arange(-self._SIDE, self._SIDE) + 0.5
-        taps = np.sinc(at) * np.kaiser(2 * self._SIDE, 6.0)
-        self._taps = (taps / taps.sum()).astype(np.float32)
-        self._image, self._hiss = image, hiss
-        self._floor = 0.0
-        self._rest = np.zeros(0, np.float32)
-        self._plain = np.zeros(len(self._HIGHS) - 1, np.float32)
-        self._tails = np.zeros((2, 2 * self._SIDE - 1), np.float32)
-
-    def push(self, pcm: Samples) -> Samples:
-        whole = np.concatenate([self._rest, pcm.astype(np.float32)])
-        count = len(whole) // self.FRAME * self.FRAME
-        self._rest = whole[count:]
-        if not count:
-            return np.zeros(0, np.int16)
-        plain = np.concatenate([self._plain, whole[:count]])
-        self._plain = plain[len(plain) - len(self._plain) :]
-        highs = np.convolve(plain, self._HIGHS, "valid")
-        plain = plain[len(self._HIGHS) - 1 :]
-        image = highs * np.repeat(self._gains(plain, highs), self.FRAME)
-        return self._double(plain, image)
-
-    def _gains(self, plain: npt.NDArray[np.float32], highs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        power = (plain.reshape(-1, self.FRAME) ** 2).mean(axis=1)
-        high = (highs.reshape(-1, self.FRAME) ** 2).mean(axis=1)
-        floors = np.empty_like(power)
-        for at, now in enumerate(power.tolist()):
-            self._floor = min(now, self._floor * self._FLOOR_RISE) if self._floor else now
-            self._floor = max(self._floor, 1.0)
-            floors[at] = self._floor
-        share = np.minimum(high / (power + self._ABOVE_FLOOR * floors), 1.0)
-        gains: npt.NDArray[np.float32] = self._image + self._hiss * share
-        return gains
-
-    def _double(self, plain: npt.NDArray[np.float32], image: npt.NDArray[np.float32]) -> Samples:
-        """Interpolated by two with the image added: the two kinds of samples get it with opposite signs."""
-        count, side = len(plain), self._SIDE
-        kept = np.concatenate([self._tails[0], plain + image])
-        between = np.concatenate([self._tails[1], plain - image])
-        self._tails = np.stack([kept[count:], between[count:]])
-        wide = np.empty(2 * count, np.float32)
-        wide[0::2] = kept[side - 1 : side - 1 + count]
-        wide[1::2] = np.convolve(between, self._taps, "valid")
-        return np.clip(wide, -32768, 32767).astype(np.int16)
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """What can be turned. The defaults were chosen on telephone speech, see `voicebot measure understanding`."""
 
-    image: float = 0.3
-    hiss: float = 6.0
-    """Of the `Widener`."""
+    bandwidth: Mode = "neural"
+    """How 8 kHz become 16, see `engines.bandwidth`."""
     mean: str = "42,1.9,-0.5,6.2,2.6,-6.4,-1.6,-7.8,-3.2,1.5,-6.8,3.5,-0.7"
     """Cepstral mean subtracted from every utterance."""
     gaussians: int = 8
@@ -256,7 +187,7 @@ class Utterance:
         self.ended = False
         self.dropped_bytes = 0
         self._rate = rate
-        self._widener = Widener(tuning.image, tuning.hiss) if rate == RATE // 2 else None
+        self._extender = extender(tuning.bandwidth) if rate == RATE // 2 else None
         self._audio = bytearray()
         self._pushed = self._decoded = 0
         self._partial = ""
@@ -268,15 +199,21 @@ class Utterance:
             self.dropped_bytes += len(pcm)
             return
         self._pushed += len(pcm)
-        if self._widener is None:
+        if self._extender is None:
             self._audio += pcm
         else:
-            self._audio += self._widener.push(np.frombuffer(pcm, np.int16)).tobytes()
+            self._audio += self._extender.push(np.frombuffer(pcm, np.int16)).tobytes()
+
+    def finish(self) -> None:
+        """No more audio."""
+        self.finished = True
+        if self._extender is not None:
+            self._audio += self._extender.flush().tobytes()
 
     @property
     def decoded_bytes(self) -> int:
         """Of what was pushed, at the line's rate."""
-        return self._decoded if self._widener is None else self._decoded // 2
+        return self._decoded if self._extender is None else self._decoded // 2
 
     @property
     def waiting_bytes(self) -> int:

@@ -120,7 +120,7 @@ class Worker:
                     utterance.push(message.payload)
             case Kind.FINISH:
                 if utterance := self._waiting.get(message.utterance):
-                    utterance.finished = True
+                    utterance.finish()
             case Kind.CANCEL:
                 self._cancel(message.utterance)
             case Kind.PARTIAL | Kind.FINAL | Kind.FAULT:

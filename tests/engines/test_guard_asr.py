@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import pytest
 
 from tests.peers.engines import Ears
 from tests.virtual_time import run
 from voicebot.core.expect import NOTHING
 from voicebot.core.words import Words
+from voicebot.engines.bandwidth import Choice, Mode
 from voicebot.engines.guard import Chain, Member, Watch
 from voicebot.engines.guard_asr import GuardedAsr
 from voicebot.errors import PeerError
@@ -180,3 +184,37 @@ def test_an_engine_that_cannot_warm_up_is_known_to_be_down_before_the_caller_spe
     heard = listen(first, Ears("a latte"))
     assert 1 == first.warmed
     assert ("first", "connection refused") == (heard.records[0]["name"], heard.records[0]["fault"])
+
+
+@dataclass
+class Wide(Ears):
+    """Ears that want 16 kHz, and keep what they get."""
+
+    rate: int = 16000
+    audio: bytearray = field(default_factory=bytearray)
+
+    def open(self, expectation: Any) -> Any:
+        session = super().open(expectation)
+        push = session.push
+        session.push = lambda pcm: (self.audio.extend(pcm), push(pcm))
+        return session
+
+
+@pytest.mark.parametrize("mode", ["classical", "neural"])
+def test_an_engine_at_16_khz_hears_two_samples_for_each_to_the_last_and_something_above_the_line(mode: Mode) -> None:
+    ears = Wide("a latte")
+    hiss = np.random.default_rng(1).normal(0, 3000, 16080).astype("<i2").tobytes()
+
+    async def work() -> None:
+        member = Member("wide", ears, hears=Choice(mode, "the test says so"))
+        async with GuardedAsr(Chain("asr", member), Watch()) as guarded:
+            utterance = guarded.open(NOTHING)
+            for at in range(0, len(hiss), 320):
+                utterance.push(hiss[at : at + 320])
+            utterance.finish()
+            assert "a latte" == [words async for words in utterance.words()][-1].text
+
+    run(work())
+    assert 2 * len(hiss) == len(ears.audio)
+    power = np.abs(np.fft.rfft(np.frombuffer(bytes(ears.audio), "<i2"))) ** 2
+    assert power[8200:].sum() > 0.03 * power.sum()

@@ -204,6 +204,7 @@ class Runtime:
             version=__version__,
             started_at=started.isoformat(timespec="milliseconds"),
         )
+        session.note("bandwidth", engines=stack.hears)
         self.calls[info.call_id] = session
         self._idle.clear()
         try:

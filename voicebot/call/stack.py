@@ -15,6 +15,7 @@ from voicebot import log
 from voicebot.config import Settings
 from voicebot.core.dialplan import Dialplan
 from voicebot.engines import registry
+from voicebot.engines.bandwidth import AS_IT_IS, chosen
 from voicebot.engines.base import Asr, EngineConfig, Llm, Tts
 from voicebot.engines.guard import Chain, Member
 from voicebot.errors import UsageError
@@ -31,6 +32,11 @@ class Stack:
     tts: Chain[Tts]
     voice_id: str
     """Of the fixed sentences."""
+
+    @property
+    def hears(self) -> dict[str, str]:
+        """Recogniser → what it hears above the line's band, and why, for the record."""
+        return {each.name: f"{each.hears.mode} ({each.hears.why})" for each in self.asr.members}
 
     @property
     def names(self) -> dict[str, str]:
@@ -72,11 +78,13 @@ class Engines:
 
     async def one(self, stage: str, name: str, config: EngineConfig) -> Member[Any]:
         """Started, or as it runs already."""
-        key = (stage, name, config.language, config.voice, repr(sorted(config.options.items())), config.workers)
+        options = repr(sorted(config.options.items()))
+        key = (stage, name, config.language, config.voice, options, config.workers, config.bandwidth)
         if key not in self._members:
             engine = self._make(stage, name, config)
             await engine.start()
-            self._members[key] = Member(name, engine)
+            hears = chosen(config.bandwidth, name) if stage == "asr" else AS_IT_IS
+            self._members[key] = Member(name, engine, hears=hears)
         return self._members[key]
 
     async def chain(self, plan: Dialplan, stage: str, workers: int = 1) -> Chain[Any]:
@@ -108,8 +116,9 @@ class Engines:
         voice = str(options.pop("voice", "")) if stage == "tts" else ""
         if stage == "tts" and not voice and name == plan.engines.tts[0]:
             voice = plan.engines.voice
+        bandwidth = str(options.pop("bandwidth", plan.engines.bandwidth) or "off") if stage == "asr" else ""
         cache = str(self._settings.data_dir / "cache" / kind)
-        return EngineConfig(plan.language, voice, options, cache, workers)
+        return EngineConfig(plan.language, voice, options, cache, workers, bandwidth)
 
     def _of_settings(self, stage: str) -> dict[str, Any]:
         settings = self._settings

@@ -27,6 +27,10 @@ Says = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_ONE_
 """One text, or several that take turns."""
 Phrases = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MORE)]
 """Example phrases, in the notation of `core.expect`."""
+Bandwidth = Annotated[
+    Literal["off", "classical", "neural", "auto"], BeforeValidator(lambda value: "off" if value is False else value)
+]
+"""YAML reads a bare `off` as false."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -55,6 +59,10 @@ class Engines(Model):
     tts: Says = ("espeak",)
     voice: str = ""
     """Of the first of `tts`; the others have theirs among their options."""
+    bandwidth: Bandwidth = "auto"
+    """What recognisers of wide-band speech hear above 4 kHz, where the line ends: nothing (`off`), the band below
+    turned over (`classical`), what a small network takes to have been there (`neural`), or what was measured to be best
+    for the engine (`auto`). An engine may have its own `bandwidth` among its options."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """By engine: `tts_openai` or, where no other stage has it, `openai`."""
 

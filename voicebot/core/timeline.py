@@ -52,6 +52,7 @@ KINDS: dict[str, str] = {
     "tool": "name, ok, seconds, args, result",
     "transfer": "to, ok",
     "malformed": "reason: the first of its kind on this call; `call_ended` has the counts",
+    "bandwidth": "engines: what each recogniser hears above the line's 4 kHz, and why",
     "engine": "stage, name, fault, then (who takes over, if anybody), breaker (its state); or recovered",
     "network": "packets, lost, late, reordered, jitter_ms, buffer_ms, …: what RTP went through; after `call_ended`",
     "note": "text: anything a reviewer should know (recording paused, disk full)",

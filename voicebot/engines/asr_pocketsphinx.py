@@ -7,8 +7,8 @@ own and kept in `cache_dir`. Decoding happens while the caller speaks, in worker
 and holds no task. A worker that dies or hangs is replaced, and who it was listening to is told so.
 
 Options (`engines.options.pocketsphinx` of a dialplan): `pronounce` {word: "P R AH N"}, `decoders` (utterances at
-once in a worker, 8), `rate` (8000 for a telephone, 16000 for wide-band audio), `bandwidth` (`engines.bandwidth`; the
-worker does it, so that it costs the service nothing), `tuning` (fields of `Tuning`),
+once in a worker, 8), `rate` (8000 for a telephone, whose band the worker extends; 16000 for wide-band audio),
+`tuning` (fields of `Tuning`),
 `general` (true: everything is decoded with general English, whatever the dialplan expects: poor, and not bound).
 """
 
@@ -79,7 +79,7 @@ class PocketsphinxAsr:
         self.rate = int(options.get("rate", 8000))
         if self.rate not in (8000, 16000):
             raise UsageError(f"pocketsphinx takes a rate of 8000 or 16000, not {self.rate}.")
-        self.bandwidth = chosen(options.get("bandwidth", "auto"), "pocketsphinx")
+        self.bandwidth = chosen(config.bandwidth, "pocketsphinx").mode
         self.audio_lost_bytes = 0
         self._config, self._launch = config, launch
         self._pronounce = {str(w).lower(): str(p) for w, p in dict(options.get("pronounce", {})).items()}
@@ -98,7 +98,7 @@ class PocketsphinxAsr:
             "rate": self.rate,
             "decoders": int(self._config.options.get("decoders", 8)),
             "folder": self._folder,
-            "tuning": {"bandwidth": self.bandwidth.mode, **dict(self._config.options.get("tuning", {}))},
+            "tuning": {"bandwidth": self.bandwidth, **dict(self._config.options.get("tuning", {}))},
         }
         hello = json.dumps(settings).encode()
         self.workers = [self._launch(WORKER, hello, self._greet) for _ in range(max(1, self._config.workers))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, assert_never, get_args
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 
@@ -34,9 +34,11 @@ class Choice:
     why: str
 
 
-def chosen(wanted: Any, engine: str) -> Choice:
+AS_IT_IS = Choice("off", "nobody said anything")
+
+
+def chosen(wanted: str, engine: str) -> Choice:
     """`wanted` as the dialplan has it. `UsageError` when it is none of the modes."""
-    wanted = "off" if wanted is False else str(wanted)  # YAML reads a bare `off` as false
     kind = engine.partition(":")[0]
     match wanted:
         case "off" | "classical" | "neural":
@@ -60,6 +62,19 @@ def extender(mode: Mode) -> Extender:
             return Shaped(weights())
         case _:
             assert_never(mode)
+
+
+class Widening:
+    """A `Resampler` from 8 to 16 kHz, int16 LE in and out, that extends."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._extender = extender(mode)
+
+    def push(self, pcm: bytes) -> bytes:
+        return self._extender.push(np.frombuffer(pcm, "<i2")).tobytes()
+
+    def flush(self) -> bytes:
+        return self._extender.flush().tobytes()
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,8 @@ class EngineConfig:
     """A folder the engine may keep built artefacts in; empty for none."""
     workers: int = 1
     """Worker processes, for engines that compute."""
+    bandwidth: str = "auto"
+    """Of a recogniser: how the line's 8 kHz become 16, see `engines.bandwidth`."""
 
 
 class Engine(Protocol):

@@ -15,9 +15,12 @@ from types import TracebackType
 from typing import Any
 
 from voicebot import log
+from voicebot.audio.envelope import RATE_IN as RATE
+from voicebot.audio.envelope import RATE_OUT
 from voicebot.audio.resample import Resampler
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
+from voicebot.engines.bandwidth import Mode, Widening
 from voicebot.engines.base import Asr, AsrSession
 from voicebot.engines.guard import Chain, Member, Patience, Relay, Watch, patience_of, warm_up
 from voicebot.errors import PeerError
@@ -40,7 +43,8 @@ class GuardedAsr:
 
     def __init__(self, chain: Chain[Asr], watch: Watch) -> None:
         self.chain, self.watch = chain, watch
-        self.rate = chain.members[0].engine.rate
+        self.rate = RATE
+        """Whatever the engines': each ear brings the line's audio to its own."""
         self.streams: set[str] = set()
         """Engines that have given words before the end of an utterance."""
         self._own: dict[str, Any] = {}
@@ -92,14 +96,25 @@ class GuardedAsr:
 class _Ear:
     """One engine listening to the utterance."""
 
-    def __init__(self, member: Member[Asr], session: AsrSession, rate: int) -> None:
+    def __init__(self, member: Member[Asr], session: AsrSession) -> None:
         self.member, self._session, self.text = member, session, ""
-        to = member.engine.rate
-        self._resampler = Resampler(rate, to) if rate != to else None
-        self.words, self.finish, self.cancel = session.words, session.finish, session.cancel
+        self._through = _through(member.engine.rate, member.hears.mode)
+        self.words, self.cancel = session.words, session.cancel
 
     def push(self, pcm: bytes) -> None:
-        self._session.push(self._resampler.push(pcm) if self._resampler else pcm)
+        self._session.push(self._through.push(pcm) if self._through else pcm)
+
+    def finish(self) -> None:
+        if self._through:
+            self._session.push(self._through.flush())
+        self._session.finish()
+
+
+def _through(rate: int, mode: Mode) -> Resampler | Widening | None:
+    """What brings the line's audio to an engine's rate: nothing where it takes it as it is."""
+    if rate == RATE:
+        return None
+    return Resampler(RATE, rate) if mode == "off" or rate != RATE_OUT else Widening(mode)
 
 
 class GuardedUtterance:
@@ -172,7 +187,7 @@ class GuardedUtterance:
         """The next engine listens, too; where nobody is left and nobody listens, there are no words."""
         while (member := self._relay.next()) is not None:
             try:
-                ear = _Ear(member, self._guard.ear(member, self._expectation), self._guard.rate)
+                ear = _Ear(member, self._guard.ear(member, self._expectation))
                 if self._kept:
                     ear.push(bytes(self._kept))
                 if self._finished:

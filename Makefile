@@ -11,7 +11,7 @@ ARGS ?=
 LOAD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all bench bench-turns lint format clean
+.PHONY: help install run test test-all bench bench-turns bench-hearing lint format clean
 
 help:  ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ bench: .venv/.base  ## Measure load, cost and speed on this machine
 
 bench-turns: .venv/.base  ## Measure interruptions, coughs and noise over the bot's voice
 	@.venv/bin/voicebot measure turns $(ARGS)
+
+bench-hearing: .venv/.base  ## Measure what the telephone costs the recogniser: ARGS="FOLDER"
+	@.venv/bin/voicebot measure hearing $(ARGS)
 
 lint: .venv/.dev  ## Check style and types
 	@$(PY) -m ruff check voicebot tests

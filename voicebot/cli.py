@@ -16,6 +16,7 @@ from voicebot.commands import (
     dial,
     dialplan,
     doctor,
+    hearing,
     load,
     measure,
     models,
@@ -23,7 +24,7 @@ from voicebot.commands import (
     serve,
     settings,
     sip,
-    train,
+    training,
     turns,
     twilio,
 )
@@ -38,16 +39,17 @@ app = typer.Typer(
 measure.app.command()(bench.bench)
 measure.app.command()(turns.turns)
 measure.app.command(name="load")(load.measure_load)
+measure.app.command()(hearing.hearing)
 app.command()(serve.serve)
 app.command()(call.call)
 app.command()(dial.dial)
-app.command()(train.train)
 app.add_typer(calls.app, name="calls", help="The calls that were taken.")
 app.add_typer(dialplan.app, name="dialplan", help="Check, draw and try dialplans.")
 app.add_typer(models.app, name="models", help="Models for engines on this machine.")
 app.add_typer(twilio.app, name="twilio", help="Point Twilio numbers here.")
 app.add_typer(sip.app, name="sip", help="SIP: what a proxy in front needs to know.")
 app.add_typer(replay.app, name="replay", help="Recorded calls: judge them, hear them again, take them again.")
+app.add_typer(training.app, name="train")
 app.add_typer(measure.app, name="measure", help="How well it hears, how fast it answers.")
 app.command()(doctor.doctor)
 app.command(name="settings")(settings.settings)

@@ -31,6 +31,8 @@ class Recording:
     transcript: str
     labels: Mapping[str, Any]
     seconds: float = 0.0
+    licence: str = ""
+    rate: int = 0
 
 
 Score = Callable[[Recording, Words], Mapping[str, tuple[int, int]]]
@@ -167,6 +169,8 @@ def recordings(folder: Path) -> list[Recording]:
                     row.get("transcript", ""),
                     json.loads(row.get("labels") or "{}"),
                     float(row.get("duration_s") or 0),
+                    row.get("licence", ""),
+                    int(float(row.get("sample_rate") or 0)),
                 )
                 for row in csv.DictReader(file)
             ]

@@ -1,0 +1,216 @@
+"""`make bench-hearing`: what the telephone takes from a recogniser, and what each treatment of the line wins back.
+
+Recogniser × line × treatment on recordings of people, judged on voices that nothing was fitted on (`hearing_sets`). A
+line is what the network makes of a wide-band recording; a treatment is what stands between the line and the recogniser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from voicebot.core.dialplan import Dialplan
+from voicebot.core.expectations import expectations
+from voicebot.engines import registry
+from voicebot.engines.bandwidth import MODES, Widening, chosen
+from voicebot.engines.base import Asr, EngineConfig
+from voicebot.errors import UsageError
+from voicebot.replay import mixing
+from voicebot.replay.hearing_sets import Part, parts
+from voicebot.replay.line_copies import lost
+from voicebot.replay.mixing import PHONE_RATE, WIDE_RATE, Sound
+from voicebot.replay.spoken_tasks import Recording, Task, recordings, tasks
+from voicebot.replay.understanding import TALKERS, hear
+
+FIRST = 40
+"""Orders that earlier figures were about."""
+UNTREATED, AS_IT_IS = "untreated", "as it is"
+"""Plain upsampling with the cepstral mean that comes with pocketsphinx; no telephone at all."""
+BUNDLED_MEAN = "40,3,-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    name: str
+    telephone: bool = True
+    noise: str = ""
+    """babble, or what a noise recording's file or label says."""
+    snr_db: float = 10.0
+    loss: float = 0.0
+    gain_db: float = 0.0
+
+
+WIDE = Line("16 kHz", telephone=False)
+PHONE = Line("8 kHz μ-law")
+LINES = (
+    WIDE,
+    Line("16 kHz, babble", telephone=False, noise="babble"),
+    PHONE,
+    Line("μ-law, babble 10 dB", noise="babble"),
+    Line("μ-law, street 10 dB", noise="traffic"),
+    Line("μ-law, 5 % lost", loss=0.05),
+    Line("μ-law, 20 dB softer", gain_db=-20.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One task, as heard over one line through one treatment."""
+
+    engine: str
+    line: str
+    treatment: str
+    task: str
+    part: str
+    """Whose voices: judge's, or those that also chose."""
+    right: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured."""
+
+    engine: str = "pocketsphinx"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The engine's: a model's path, say."""
+    lines: Sequence[Line] = LINES
+    treatments: Sequence[str] = (UNTREATED, *MODES[:3])
+    limit: int = 0
+    """Of each task; 0: all."""
+    noisy_limit: int = 60
+    """Of each task on every line but the plain ones: those are many."""
+    workers: int = 1
+
+
+def judged(found: Sequence[Recording], coffee: Dialplan, limit: int = 0) -> list[tuple[Task, Part]]:
+    """The tasks with the voices they are judged on, orders in two: the first forty, and the others."""
+    part = parts(found)
+    every: list[tuple[Task, Part]] = []
+    for task in tasks(found, coffee):
+        if task.name == "single letters":
+            continue
+        of = Part.CHOOSE if "moonshine" in task.name else Part.JUDGE
+        fit = [each for each in task.recordings if part[each.file] is of]
+        halves = {f"{task.name}, first {FIRST}": fit[:FIRST], f"{task.name}, the others": fit[FIRST:]}
+        named = halves if task.recordings[0].category == "commands_s2i" else {task.name: fit}
+        for name, those in named.items():
+            some = random.Random(1).sample(those, limit) if 0 < limit < len(those) else those
+            if some:
+                every.append((replace(task, name=name, recordings=some), of))
+    return every
+
+
+async def measure(folder: Path, coffee: Dialplan, plan: Plan, report: Callable[[Cell], None]) -> list[Cell]:
+    """All cells, and each as it comes. `UsageError` where the engine cannot run here, or there is nothing to hear."""
+    if missing := registry.check("asr", plan.engine):
+        raise UsageError(f"{plan.engine} cannot be measured here: {missing}")
+    found = recordings(folder)
+    if not judged(found, coffee, 1):
+        raise UsageError(f"No recording in {folder} is of a category that can be measured.")
+    cells: list[Cell] = []
+    for line in plan.lines:
+        few = plan.limit if line in (WIDE, PHONE) else min(plan.limit or plan.noisy_limit, plan.noisy_limit)
+        wanted = judged(found, coffee, few)
+        for treatment in plan.treatments if line.telephone else (AS_IT_IS,):
+            asr = await _started(plan, line, treatment)
+            try:
+                await asr.prepare([*(task.expectation for task, _ in wanted), *expectations(coffee)])
+                for task, part in wanted:
+                    if line is WIDE and task.recordings[0].rate < WIDE_RATE:
+                        continue  # no wide-band recording was made of these
+                    right, total = await _heard(asr, Source(found, line, treatment, asr.rate), task, plan.workers)
+                    cells.append(Cell(plan.engine, line.name, treatment, task.name, part, right, total))
+                    report(cells[-1])
+            finally:
+                await asr.close()
+    return cells
+
+
+async def _started(plan: Plan, line: Line, treatment: str) -> Asr:
+    options: dict[str, Any] = dict(plan.options)
+    if plan.engine == "pocketsphinx":
+        options["rate"] = PHONE_RATE if line.telephone else WIDE_RATE
+        if treatment == UNTREATED:
+            options["tuning"] = {"mean": BUNDLED_MEAN}
+    mode = treatment if treatment in MODES else "off"
+    config = EngineConfig(options=options, workers=plan.workers, bandwidth=mode)
+    asr: Asr = registry.load("asr", plan.engine).create(config)
+    await asr.start()
+    return asr
+
+
+async def _heard(asr: Asr, source: Source, task: Task, at_once: int) -> tuple[int, int]:
+    """(right, total), in the task's first unit."""
+    room = asyncio.Semaphore(at_once)
+    scores: list[tuple[int, int]] = []
+
+    async def one(number: int, recording: Recording) -> None:
+        async with room:
+            words = await hear(asr, task.expectation, await asyncio.to_thread(source.pcm, recording, number))
+        scores.append(next(iter(task.score(recording, words).values())))
+
+    async with asyncio.TaskGroup() as group:
+        for number, recording in enumerate(task.recordings):
+            group.create_task(one(number, recording))
+    return sum(right for right, _ in scores), sum(total for _, total in scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A line, and the treatment at its end, for an engine that takes `rate`."""
+
+    found: Sequence[Recording]
+    line: Line
+    treatment: str
+    rate: int
+
+    def pcm(self, recording: Recording, number: int) -> bytes:
+        """int16 LE at `rate`; the same for the same number."""
+        wide = not self.line.telephone
+        pcm = self._brought(recording, number, WIDE_RATE if wide else PHONE_RATE)
+        if wide or self.rate == PHONE_RATE:
+            return pcm
+        if self.treatment in ("classical", "neural"):
+            widening = Widening(chosen(self.treatment, "").mode)
+            return widening.push(pcm) + widening.flush()
+        return mixing.resampled(pcm, PHONE_RATE, self.rate)
+
+    def _brought(self, recording: Recording, number: int, rate: int) -> bytes:
+        line = self.line
+        sound = mixing.edged(mixing.read(recording.file, rate), rate, number)
+        if line.noise:
+            sound = mixing.babble(sound, self._noises(recording, number, rate), line.snr_db, rate, number)
+        sound = sound * np.float32(10 ** (line.gain_db / 20))
+        if not line.telephone:
+            return mixing.pcm16(sound)
+        pcm = mixing.telephone(sound)
+        return lost(pcm, line.loss, np.random.default_rng(number)) if line.loss else pcm
+
+    def _noises(self, recording: Recording, number: int, rate: int) -> list[Sound]:
+        """Four other people, or the one noise of that name."""
+        if self.line.noise == "babble":
+            crowd = [r for r in self.found if r.category == "read_an4" and r.speaker != recording.speaker]
+            some = random.Random(number).sample(crowd, min(TALKERS, len(crowd)))
+        else:
+            some = [r for r in self.found if r.category == "noise" and self.line.noise in r.file.name][:1]
+        if not some:
+            raise UsageError(f"The folder has nothing to make the line {self.line.name!r} of.")
+        return [mixing.read(each.file, rate) for each in some]
+
+
+def won_back(cells: Sequence[Cell], cell: Cell) -> float | None:
+    """Of what the untreated line loses against 16 kHz on this task, the share that the treatment brings back. None
+    where nothing is lost, or nobody listened to one of the two."""
+    alike = [each for each in cells if (each.task, each.engine) == (cell.task, cell.engine)]
+    shares = {(each.line, each.treatment): each.right / each.total for each in alike}
+    wide, bare = shares.get((WIDE.name, AS_IT_IS)), shares.get((PHONE.name, UNTREATED))
+    if cell.line != PHONE.name or wide is None or bare is None or wide <= bare:
+        return None
+    return (cell.right / cell.total - bare) / (wide - bare)

@@ -7,10 +7,10 @@ Three things decide how much a recogniser trained on wide-band speech understand
   can be told from the band below.
 * **The cepstral mean.** pocketsphinx subtracts a mean which, live, stays fixed for the first eight seconds after
   it was set, and then is that of the last caller. We set it for every utterance to the same one, so that calls do
-  not colour one another and a replay gives the same words. Its shape is that of forty recordings of LibriSpeech through
-  μ-law and spectral folding; the one that comes with pocketsphinx knows three coefficients of thirteen. Taking the mean
-  from the utterance itself was tried, over all of it and over its speech only: no better for orders, far worse for
-  single digits and letters.
+  not colour one another and a replay gives the same words. Its shape is that of recordings of LibriSpeech through
+  μ-law and what extends them; the one that comes with pocketsphinx knows three coefficients of thirteen. Taking the
+  mean from the utterance itself was tried, over all of it and over its speech only: no better for orders, far worse
+  for single digits and letters.
 * **The second pass** (`fwdflat`) is left out: it takes 100 ms after the caller stopped, and gains nothing here.
 """
 
@@ -39,14 +39,23 @@ NBEST_S = 0.01
 _VARIANT = re.compile(r"\(\d+\)$")
 
 
+EXTENDED = "42,1.9,-0.5,6.2,2.6,-6.4,-1.6,-7.8,-3.2,1.5,-6.8,3.5,-0.7"
+MEANS: dict[Mode, str] = {
+    "off": "42,25.5,-35.4,39.7,-18.4,-1.7,9.5,-26.6,17.6,-12.6,-1.3,8.3,-14.1",
+    "classical": EXTENDED,
+    "neural": EXTENDED,
+}
+"""An empty top half has a mean of its own. The extended ones share theirs, which does for wide-band audio, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """What can be turned. The defaults were chosen on telephone speech, see `voicebot measure understanding`."""
 
     bandwidth: Mode = "neural"
     """How 8 kHz become 16, see `engines.bandwidth`."""
-    mean: str = "42,1.9,-0.5,6.2,2.6,-6.4,-1.6,-7.8,-3.2,1.5,-6.8,3.5,-0.7"
-    """Cepstral mean subtracted from every utterance."""
+    mean: str = ""
+    """Cepstral mean subtracted from every utterance; empty: that of `MEANS`."""
     gaussians: int = 8
     """The best of each codebook that are scored; 4 are a fifth quicker and hear a fifth more digits wrong."""
     language_weight: float = 8.0
@@ -122,7 +131,7 @@ class Decoder:
 
     def begin(self, key: str) -> None:
         self._native.activate_search(key)
-        self._native.set_cmn(self._tuning.mean)
+        self._native.set_cmn(self._tuning.mean or MEANS[self._tuning.bandwidth])
         self._native.start_utt()
 
     def feed(self, pcm: bytes) -> None:

@@ -42,7 +42,7 @@ def heard(line: Sound, law: str) -> Sound:
     """Through G.711."""
     pcm = pcm16(line)
     pcm = g711.alaw_decode(g711.alaw_encode(pcm)) if law == "alaw" else g711.ulaw_decode(g711.ulaw_encode(pcm))
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    return np.asarray(np.frombuffer(pcm, "<i2").astype(np.float32) / 32768, np.float32)
 
 
 def coded(line: Sound, container: str, codec: str) -> Sound:
@@ -79,7 +79,7 @@ def _noisy(line: Sound, chance: np.random.Generator) -> Sound:
 
 def _lossy(line: Sound, chance: np.random.Generator) -> Sound:
     """Three packets of a hundred lost."""
-    return np.frombuffer(lost(pcm16(line), 0.03, chance), "<i2").astype(np.float32) / 32768
+    return np.asarray(np.frombuffer(lost(pcm16(line), 0.03, chance), "<i2").astype(np.float32) / 32768, np.float32)
 
 
 def lost(pcm: bytes, share: float, chance: np.random.Generator) -> bytes:

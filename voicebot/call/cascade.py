@@ -134,7 +134,8 @@ class Cascade:
         await mouth.room()
         prompt = self._prompts.get(self._voice.voice_id, clause.strip())
         if prompt:
-            mouth.play(prompt.pcm, (*prompt.words, SpokenWord(" ", len(prompt.ulaw))), interruptible)
+            pcm = prompt.pcm
+            mouth.play(pcm, (*prompt.words, SpokenWord(" ", len(pcm) // 2)), interruptible)
         elif clause.strip():
             await self._synthesise(clause, interruptible, mouth)
 

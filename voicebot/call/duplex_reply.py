@@ -21,6 +21,8 @@ class EngineReply:
     def __init__(self, reply: str, gives: AudioFormat) -> None:
         self.id = reply
         self.text = ""
+        self.begun = False
+        """Whether anything has come of it."""
         self.ended = False
         self.told = 0
         """Characters of its text, as placed, that the call's record has."""
@@ -72,7 +74,7 @@ class EngineReply:
                     await self._news.wait()
         except TimeoutError:
             raise PeerError("The native engine fell silent in its reply.") from None
-        item = self._inbox.popleft()
+        item, self.begun = self._inbox.popleft(), True
         if isinstance(item, bytes):
             self._waiting -= len(item) // 2
         return item

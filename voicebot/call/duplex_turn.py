@@ -37,7 +37,9 @@ READY_S = 1.8
 """For a session, when the caller waits for an answer."""
 FIRST_S = 2.0
 """From being asked to the first sign of a reply."""
-GAP_S = 3.0
+THINKING_S = 4.0
+"""From the first sign of a reply to the first of its words or sounds."""
+GAP_S = 2.0
 """Within a reply."""
 OWN_WAY_S = 0.8
 """An engine that decides the turns has so much longer than we to find the caller's end. Then it is asked."""
@@ -167,7 +169,7 @@ class Turn:
         """Play a reply to its end; what its last tool led to, None when it asked for none."""
         move: Move | None = None
         while True:
-            item = await reply.next(GAP_S)
+            item = await reply.next(GAP_S if reply.begun else THINKING_S)
             match item:
                 case bytes():
                     await self.mouth.room()

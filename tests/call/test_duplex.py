@@ -240,17 +240,18 @@ class TestFlow:
         assert 'Say now: "This' not in " ".join(session.asked)
 
 
-class TestFailures:
-    FAULTS: dict[str, list[Any]] = {
-        "says nothing": [60.0],
-        "stalls in its reply": ["We open at", 60.0],
-        "breaks off": ["We open at", BROKEN],
-        "breaks before it speaks": [BROKEN],
-        "gives up": [ReplyText("x", ""), How.FAILED],
-        "is gone": [Gone("The server closed the connection (1006).")],
-        "a library that breaks": [ZeroDivisionError()],
-    }
+FAULTS: dict[str, list[Any]] = {
+    "says nothing": [60.0],
+    "stalls in its reply": ["We open at", 60.0],
+    "breaks off": ["We open at", BROKEN],
+    "breaks before it speaks": [BROKEN],
+    "gives up": [ReplyText("x", ""), How.FAILED],
+    "is gone": [Gone("The server closed the connection (1006).")],
+    "a library that breaks": [ZeroDivisionError()],
+}
 
+
+class TestFailures:
     @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
     def test_the_cascade_goes_on_after_one_short_sentence(self, world: NativeWorld, fault: list[Any]) -> None:
         world.natives = (Engine([GREETING, fault]),)

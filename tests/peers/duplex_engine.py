@@ -30,6 +30,7 @@ from voicebot.errors import PeerError
 
 WORD_MS = 300
 PCMU = AudioFormat(Coding.PCMU)
+ABLE = Abilities(PCMU, PCMU)
 
 
 def sound(ms: int) -> bytes:
@@ -43,7 +44,7 @@ class Engine:
     (the connection breaks), `Gone`. Without a script it says `ok`."""
 
     scripts: list[Sequence[Any]] = field(default_factory=list)
-    abilities: Abilities = Abilities(PCMU, PCMU)
+    abilities: Abilities = ABLE
     opens: list[float | Exception] = field(default_factory=list)
     """What each opening does first."""
     later: list[tuple[float, Callable[[Session], None]]] = field(default_factory=list)

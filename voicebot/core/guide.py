@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, assert_never
 
 from voicebot.core import guide_words, kinds, say
@@ -76,12 +76,12 @@ class _Out:
 
 
 class Guide:
-    """One call. `obeys`: whether the model says what it is asked to; for one that does not, all texts are notices."""
+    """One call. `now`: local time at the place; `caller`: number or SIP user."""
 
-    def __init__(self, plan: Dialplan, now_iso: str, caller: str = "") -> None:
+    def __init__(self, plan: Dialplan, now: datetime, caller: str = "") -> None:
         self._plan, self._reader = plan, reader_of(plan)
-        self._now_iso, self._caller = now_iso, caller
-        self._memory = Memory(self._reader, _moment(now_iso), caller)
+        self._now, self._caller = now, caller
+        self._memory = Memory(self._reader, now, caller)
         self._name = plan.start
         self._message: TakeMessage | None = None
         self._rest: tuple[Action, ...] = ()
@@ -93,6 +93,7 @@ class Guide:
         self._model_waits = False
         """Whether what comes about is the result of a tool that the model called."""
         self.obeys = True
+        """Whether the model says what it is asked to; for one that does not, all texts are notices."""
 
     @property
     def node(self) -> str:
@@ -107,7 +108,7 @@ class Guide:
         """At this step."""
         secret = {slot for slot, spec in self._reader.slots.items() if spec.secret}
         known = {slot: filled.value for slot, filled in self._memory.filled.items() if slot not in secret}
-        text = guide_words.instructions(self._plan, self._name, known, self._now_iso, self._caller)
+        text = guide_words.instructions(self._plan, self._name, known, self._now.isoformat(), self._caller)
         for name, value in self._memory.spoken().items():
             text = text.replace(f"{{{name}}}", value)
         return text
@@ -340,10 +341,3 @@ class Guide:
             return move
         asked = f'Say now: "{" ".join(texts)}"' if texts else ""
         return replace(move, ask=f"{why} {asked}".strip())
-
-
-def _moment(now_iso: str) -> datetime:
-    try:
-        return datetime.fromisoformat(now_iso)
-    except ValueError:
-        return datetime.now(UTC)

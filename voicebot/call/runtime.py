@@ -51,7 +51,9 @@ _log = log.get("runtime")
 class CallLog(Protocol):
     """Where calls are listed. Every method may fail; the call goes on."""
 
-    async def started(self, info: CallInfo, dialplan: str, started_at: datetime, folder: str) -> None: ...
+    async def started(
+        self, info: CallInfo, dialplan: str, started_at: datetime, folder: str, responder: str
+    ) -> None: ...
 
     async def ended(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None: ...
 
@@ -204,12 +206,12 @@ class Runtime:
         info, stack = line.info, self._stacks[dialplan.name]
         folder = self.settings.data_dir / "calls" / info.call_id
         started = datetime.now(UTC)
-        await self._list(lambda log: log.started(info, dialplan.name, started, str(folder)))
+        responder = stack.responder(chosen(dialplan.engines, info.call_id))
+        await self._list(lambda log: log.started(info, dialplan.name, started, str(folder), responder))
         local = datetime.now(ZoneInfo(dialplan.timezone))
         context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
         guarding = Watch()
-        responder = chosen(dialplan.engines, info.call_id)
         ears, parts = self.parts(context, toolbox, guarding, responder)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
@@ -218,7 +220,7 @@ class Runtime:
             carrier=info.carrier,
             dialplan=dialplan.name,
             dialplan_hash=dialplan.hash,
-            responder=responder if parts.native else CASCADE,
+            responder=responder,
             engines=stack.names,
             version=__version__,
             started_at=started.isoformat(timespec="milliseconds"),

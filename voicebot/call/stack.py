@@ -47,6 +47,11 @@ class Stack:
         chains: tuple[Chain[Any] | None, ...] = (self.asr, self.llm, self.tts, self.s2s)
         return {chain.stage: ", ".join(chain.names) for chain in chains if chain}
 
+    def responder(self, name: str) -> str:
+        """Who leads a call that is for the responder of this name: itself, unless it cannot run here."""
+        chain = self.native(name)
+        return chain.names[0] if chain else CASCADE
+
     def native(self, name: str) -> Chain[Duplex] | None:
         """The native engines for a call that is for the one of this name; it comes first."""
         if self.s2s is None or name == CASCADE:

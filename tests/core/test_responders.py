@@ -11,7 +11,12 @@ from voicebot.core.plan import Engines
 from voicebot.core.responders import chosen
 from voicebot.errors import DialplanError
 
-PLAN = "name: t\nstart: a\nnodes: {a: {say: Hello., do: hang_up}}\nengines: {responder: %s, native: [moshi, gemini_live]}\n"
+PLAN = """
+name: t
+start: a
+nodes: {a: {say: Hello., do: hang_up}}
+engines: {responder: %s, native: [moshi, gemini_live]}
+"""
 
 
 @pytest.mark.parametrize(

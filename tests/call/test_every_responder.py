@@ -81,7 +81,8 @@ def test_whatever_goes_wrong_in_a_reply_the_call_goes_on(tmp_path: Path, fault: 
     done = call(tmp_path / "call", partial(openai, talk=talk), "ours")
 
     whole(tmp_path / "call")
-    assert (fault in LIVES_ON) == (done.of("responder") == [])
+    if fault != "stall":  # there the caller interrupts before anybody else misses the rest
+        assert (fault in LIVES_ON) == (done.of("responder") == [])
     assert done.session.reason in (EndReason.TRANSFER, EndReason.CALLER_HANGUP, EndReason.BOT_HANGUP)
     handed = done.of("responder")
     if handed:

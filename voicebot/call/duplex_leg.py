@@ -22,7 +22,7 @@ from voicebot.errors import PeerError
 OPEN_S = 1.5
 """To connect; an engine that takes longer is passed over."""
 SHORT_S = 5.0
-"""A session that is over sooner, by whatever rules, has failed."""
+"""Of sessions that are over sooner, by whatever rules, the second in a row has failed."""
 KEPT_BYTES = 15 * RATE * 2
 """Of the caller's turn that goes on, for a session that is opened in the middle of it."""
 PREROLL_BYTES = RATE
@@ -65,17 +65,17 @@ class Leg:
     async def live(self) -> None:
         """Hold a session open until the call wants no more, or nobody is left to ask."""
         failed: set[str] = set()
-        fault = "no engine could be asked"
+        fault, short = "no engine could be asked", 0
         while (member := self._next(failed)) is not None:
             began_s = asyncio.get_running_loop().time()
             gone = await self._one(member)
-            long_enough = asyncio.get_running_loop().time() - began_s > SHORT_S
-            if (gone.expected or self._rotating) and long_enough:
+            short = 0 if asyncio.get_running_loop().time() - began_s > SHORT_S else short + 1
+            if (gone.expected or self._rotating) and short < 2:
                 self._rotating = False
                 _log.info("session_over", engine=member.name, why=gone.fault)
                 self._ends.lost(Gone(gone.fault, expected=True))
                 continue
-            fault = gone.fault
+            fault, short = gone.fault, 0
             failed.add(member.name)
             then = next((m.name for m in self._chain.members if m.name not in failed), "cascade")
             self._watch.failed(self._chain.stage, member, PeerError(fault), then)

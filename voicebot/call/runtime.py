@@ -144,7 +144,7 @@ class Runtime:
         """The dialplan's native engines. Where none can run, its calls are the cascade's."""
         if not may_be_native(plan.engines):
             return None
-        missing = [lack(self.settings, "s2s", name) for name in plan.engines.native]
+        missing = [lack(self.settings, "s2s", name, plan) for name in plan.engines.native]
         if all(missing):
             _log.warning("no_native_engine", dialplan=plan.name, why="; ".join(filter(None, missing)))
             return None

@@ -60,9 +60,12 @@ class Stack:
         return Chain(self.s2s.stage, *members)
 
 
-def lack(settings: Settings, stage: str, name: str) -> str | None:
-    """None when the engine can run here, else what it needs."""
+def lack(settings: Settings, stage: str, name: str, plan: Dialplan | None = None) -> str | None:
+    """None when the engine can run here, for this dialplan, else what it needs."""
     kind = name.partition(":")[0]
+    own = _options(plan, stage, name) if plan else {}
+    if kind in OPENAI and (own.get("api_key") or own.get("base_url")):
+        return None
     if kind in OPENAI and stage != "vad":  # the settings may come from .env, which no engine reads
         has = settings.openai_api_key.get_secret_value() or settings.openai_base_url or _own_url(settings, stage)
         return None if has else "set OPENAI_API_KEY or OPENAI_BASE_URL"
@@ -107,7 +110,7 @@ class Engines:
         names: tuple[str, ...] = getattr(plan.engines, "native" if stage == "s2s" else stage)
         members, missing = [], []
         for name in names:
-            if (why := lack(self._settings, stage, name)) is not None:
+            if (why := lack(self._settings, stage, name, plan)) is not None:
                 missing.append(f"{name}: {why}")
                 continue
             try:

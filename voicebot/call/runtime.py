@@ -177,8 +177,8 @@ class Runtime:
         """Stage → the engines in use, over all dialplans."""
         names: dict[str, set[str]] = {}
         for stack in self._stacks.values():
-            for chain in (stack.asr, stack.llm, stack.tts):
-                names.setdefault(chain.stage, set()).update(chain.names)
+            for stage, engines in stack.names.items():
+                names.setdefault(stage, set()).update(engines.split(", "))
         return names
 
     # --- calls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from tests.peers.duplex_engine import Engine
 from voicebot.call.duplex import Native
 from voicebot.call.parts import Parts
 from voicebot.call.session import Session
-from voicebot.carriers.base import CallInfo
+from voicebot.carriers.base import CallInfo, LineEvent
 from voicebot.carriers.wavline import WavLine
 from voicebot.core.dialplan import parse
 from voicebot.core.prompting import open_expectation
@@ -52,6 +53,12 @@ class NativeWorld(GuardedWorld):
     duplex: str = "full"
     plan_text: str = PLAN
     stays_ms: int = 4000
+    before: Callable[[Any], Any] = lambda member: None
+    """What has happened to the first engine."""
+
+    def at(self, seconds: float, event: LineEvent) -> None:
+        """Something that comes on the line, so long after the first engine was opened."""
+        self.natives[0].later.append((seconds, lambda _: self.session._on_line(event)))
 
     async def call(self, *utterances: bytes) -> Session:
         text = self.plan_text.replace("DECIDED", self.decided_by).replace("DUPLEX", self.duplex)
@@ -62,13 +69,14 @@ class NativeWorld(GuardedWorld):
         context = AgentContext(plan, "", "", "2026-11-23T09:30:00+00:00")
         self.agent = GuardedLlm(Chain("llm", *map(Member, names, self.llm)), context, watch)
         self.members = tuple(map(Member, names, self.natives))
+        self.before(self.members[0])
         self.native = Native(Chain("s2s", *self.members), self.agent, context, watch, open_expectation(plan))
         prompts: Any = NoPrompts(plan.sentences.one_moment, plan.sentences.sorry, plan.sentences.goodbye)
         parts = Parts(
             ToneVad(), ears, voice, self.native, prompts, self.toolbox, native=self.native, final_ms=ears.final_ms
         )
         self.line = WavLine(CallInfo("test-call", "wavline", "", ""), utterances, self.pace, self.stays_ms)
-        session = Session(self.line, plan, parts, self.folder, True, self.records.append)
+        session = self.session = Session(self.line, plan, parts, self.folder, True, self.records.append)
         watch.tell = partial(session.note, "engine")
         async with ears:
             await session.run()

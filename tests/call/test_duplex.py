@@ -12,7 +12,9 @@ from tests.call.guarded_world import agent
 from tests.call.native_world import NativeWorld
 from tests.call.world import silence, tone
 from tests.peers.duplex_engine import BROKEN, PCMU, WORD_MS, Engine, Session
+from tests.peers.engines import Ears
 from tests.virtual_time import run
+from voicebot.carriers.base import Digit, Hold
 from voicebot.core.dialogue import Text, ToolCall
 from voicebot.core.duplex import (
     Abilities,
@@ -150,6 +152,49 @@ class TestTurns:
         assert set(session.heard[800 * 8 : 2500 * 8]) <= {0xFF, 0x7F}
         assert [] == session.cuts
 
+    def test_on_hold_the_engine_hears_silence_and_no_music(self, world: NativeWorld) -> None:
+        world.natives = (Engine([LONG]),)
+        world.at(1.0, Hold(True))
+        world.at(3.0, Hold(False))
+        world.pace = "recorded"
+
+        run(world.call(silence(1200) + tone(1500)))
+
+        (session,) = world.natives[0].sessions
+        assert set(session.heard[1100 * 8 : 2900 * 8]) <= {0xFF, 0x7F}
+        assert abs(world.line.clock_ms() - len(session.heard) // 8) <= 120
+        assert "The caller is back from hold." in session.asked[1]
+        assert 1 == len(session.cuts)
+
+    def test_a_cough_is_no_part_of_the_next_turn(self, world: NativeWorld) -> None:
+        world.natives = (Engine([GREETING, ANSWER]),)
+        world.asr = (Ears(says=""),)
+        world.pace, world.stays_ms = "recorded", 8000
+
+        run(world.call(silence(1500) + tone(200) + silence(3000) + tone(1000)))
+
+        assert 2 == world.natives[0].sessions[0].begun
+        assert 1 == len(world.of("turn"))
+
+    def test_a_pause_within_a_turn_begins_no_other(self, world: NativeWorld) -> None:
+        world.natives = (Engine([GREETING, ANSWER]),)
+        world.pace = "recorded"
+
+        run(world.call(silence(1500) + tone(800) + silence(400) + tone(800)))
+
+        assert 1 == world.natives[0].sessions[0].begun
+        assert 1 == len(world.of("turn"))
+
+    def test_where_the_dialplan_is_strict_nobody_interrupts(self, world: NativeWorld) -> None:
+        world.plan_text = world.plan_text.replace("turns: {", "turns: {barge_in: strict, ")
+        world.natives = (Engine([LONG]),)
+        world.pace = "recorded"
+
+        run(world.call(silence(1000) + tone(1500)))
+
+        assert [] == world.natives[0].sessions[0].cuts
+        assert [] == world.of("hold")
+
     def test_an_engine_that_cannot_do_what_is_wanted_does_what_it_can(self, world: NativeWorld) -> None:
         able = Abilities(PCMU, PCMU, (Decides.ENGINE,), obeys=False)
         world.natives = (Engine([ANSWER], able, later=[(3.0, Session.speak_up)]),)
@@ -200,7 +245,7 @@ class TestFlow:
         assert EndReason.BOT_HANGUP is session.reason
         assert ["order"] == world.toolbox.ran
         assert {"say": "Which size? Small or large?"} == dict(engine.results[0].result)
-        assert 'Say now: "Your large coffee comes. Goodbye."' in engine.asked[-1]
+        assert {"say": "Your large coffee comes. Goodbye."} == dict(engine.results[-1].result)
         assert "'order'" in engine.configured[1][0]
         assert {"choose"} == {t.name for t in engine.context.tools} - {"transfer", "hang_up"}
         assert {"note_answers"} == {t.name for t in engine.configured[1][1]} - {"transfer", "hang_up"}
@@ -215,6 +260,20 @@ class TestFlow:
         assert EndReason.TRANSFER is session.reason
         assert "+15550100" == world.line.transferred_to
         assert "I'm putting you through." in world.said()
+
+    def test_a_key_does_what_it_does_with_any_responder(self, world: NativeWorld) -> None:
+        world.plan_text = world.plan_text.replace(
+            "    say: Hello there.\n", "    say: Hello there.\n    dtmf: {1: person}\n"
+        )
+        world.natives = (Engine([GREETING, ["I'm putting you through."]]),)
+        world.at(2.0, Digit("1"))
+
+        session = run(world.call())
+
+        (engine,) = world.natives[0].sessions
+        assert EndReason.TRANSFER is session.reason
+        assert ["[The caller pressed 1 on the keypad.]"] == [m.text for m in engine.told]
+        assert "I'm putting you through." in engine.asked[1]
 
     def test_a_value_that_is_none_goes_back_to_the_engine(self, world: NativeWorld) -> None:
         wrong = ToolCall("1", "choose", {"intent": "fly to the moon"})
@@ -309,6 +368,16 @@ class TestFailures:
         assert [*GREETING, *ANSWER] == heard(world)[:2]
         assert [] == world.of("responder")
         assert ("s2s", "first", "second") in world.faults()
+
+    def test_an_engine_that_is_left_alone_costs_nothing(self, world: NativeWorld) -> None:
+        world.natives = (Engine(),)
+        world.llm = (agent([Text("Hello from the cascade.")], CASCADE_ANSWER),)
+        world.before = lambda member: [member.breaker.failed(1_000_000) for _ in range(2)]
+
+        run(world.call(tone(1000)))
+
+        assert [] == world.natives[0].sessions
+        assert "Hello from the cascade." == heard(world)[0]
 
     def test_an_engine_that_cannot_be_opened_costs_one_sentence(self, world: NativeWorld) -> None:
         world.natives = (Engine(opens=[BROKEN]),)

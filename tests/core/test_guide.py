@@ -97,8 +97,7 @@ def test_a_form_asks_reads_back_and_acts(guide: Guide) -> None:
 
     ends = guide.done(ToolDone(acts.call.call_id, True, {}))
     assert Leave() == ends.ending
-    assert ends.ask is not None
-    assert "Your latte comes. Goodbye." in ends.ask
+    assert {"say": "Your latte comes. Goodbye."} == dict(ends.result)
 
 
 def test_a_caller_cannot_agree_to_what_is_not_known(guide: Guide) -> None:

@@ -78,8 +78,10 @@ class Call:
 
 
 @asynccontextmanager
-async def calling(server: VoiceServer, decides: Decides = Decides.OURS, **context: Any) -> AsyncIterator[Call]:
-    engine = create(EngineConfig(options={"base_url": server.url, "api_key": "x"}))
+async def calling(
+    server: VoiceServer, decides: Decides = Decides.OURS, options: dict[str, Any] | None = None, **context: Any
+) -> AsyncIterator[Call]:
+    engine = create(EngineConfig(options={"base_url": server.url, "api_key": "x", **(options or {})}))
     await engine.start()
     told = Context("Be brief.", (TOOL,), decides=decides, **context)
     call = Call(await engine.open(told))
@@ -114,6 +116,44 @@ def test_mu_law_goes_both_ways_and_our_machine_decides() -> None:
             assert 3 * WORD_MS == call.audio_ms()
             assert ["a large latte"] == [words.text for words in call.of(CallerWords) if words.final]
             assert [] == server.errors
+
+    ran(test)
+
+
+def test_a_server_that_takes_no_g711_gets_pcm_at_its_rate() -> None:
+    async def test() -> None:
+        async with VoiceServer([Say("hello there")]) as server:
+            async with calling(server, options={"format": "pcm16", "rate": 24000}) as call:
+                call.session.respond("Speak.")
+                await call.until_ended()
+                call.session.cut(call.of(ReplyBegan)[0].reply, 200)
+                await asyncio.sleep(0.1)
+
+            format = {"type": "audio/pcm", "rate": 24000}
+            assert format == server.sessions[0]["audio"]["input"]["format"]
+            assert 2 * WORD_MS * 48 == sum(len(event.audio) for event in call.of(ReplyAudio))
+            assert [200] == [ms for _, ms in server.truncated]
+
+    ran(test)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"silence_ms": 300, "idle_ms": 8000}, {"silence_duration_ms": 300, "idle_timeout_ms": 8000}),
+        ({"turn_detection": "semantic", "eagerness": "low"}, {"type": "semantic_vad", "eagerness": "low"}),
+    ],
+    ids=["server", "semantic"],
+)
+def test_how_it_detects_turns_is_an_option(options: dict[str, Any], expected: dict[str, Any]) -> None:
+    async def test() -> None:
+        async with VoiceServer() as server:
+            async with calling(server, Decides.BOTH, options):
+                pass
+
+            detection = server.sessions[0]["audio"]["input"]["turn_detection"]
+            assert expected == {name: detection[name] for name in expected}
+            assert (True, False) == (detection["create_response"], detection["interrupt_response"])
 
     ran(test)
 

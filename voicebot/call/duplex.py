@@ -83,14 +83,26 @@ class Native:
         if self.leads:
             self._leg.began()
 
+    def moved(self, state: ev.State) -> None:
+        """Where the caller's turn has come to nothing, the next one is another."""
+        if state in (ev.State.LISTENING, ev.State.SPEAKING, ev.State.AWAY):
+            self._leg.over()
+
     # --- as an agent
 
     @property
     def expectation(self) -> Expectation:
-        """Where the engine decides, our own ears wait longer than it, and leave interruptions to it."""
-        found = self._expectation
+        """Of the step that the flow is at. Where the engine decides, our own ears wait longer than it, and leave
+        interruptions to it."""
         if not self.leads:
             return self.agent.expectation
+        node, turns = self.plan.nodes[self._guide.node], self.plan.turns
+        found = replace(
+            self._expectation,
+            barge_in=node.barge_in or turns.barge_in,
+            min_words=node.min_words or turns.min_words,
+            keys=self._guide.keys,
+        )
         if self._leg.decides is dx.Decides.ENGINE:
             quick_ms, pause_ms = LATER_MS
             found = replace(found, quick_ms=max(found.quick_ms, quick_ms), pause_ms=max(found.pause_ms, pause_ms))
@@ -136,13 +148,13 @@ class Native:
                 self._replies.take(event)
             case dx.CallerWords(text, final):
                 self._reheard(text.strip(), final)
-            case dx.Interrupted():
+            case dx.Interrupted() if self._answering or self._around.playback.speaking:
                 self._around.feed(ev.EngineYields(self._around.playback.ledger.interruptible()))
             case dx.CallsCancelled(call_ids):
                 self._replies.cancelled(call_ids)
             case dx.Leaving():
                 self._rest()
-            case dx.CallerStarted() | dx.CallerStopped() | dx.Gone():
+            case dx.Interrupted() | dx.CallerStarted() | dx.CallerStopped() | dx.Gone():
                 pass
             case _:
                 assert_never(event)

@@ -176,8 +176,7 @@ class Leg:
         self._pushed_s = now_s
         self._kept.append(pcm)
         self._kept_bytes += len(pcm)
-        while self._kept_bytes > (KEPT_BYTES if self._turn_open else PREROLL_BYTES):
-            self._kept_bytes -= len(self._kept.popleft())
+        self._trim(KEPT_BYTES if self._turn_open else PREROLL_BYTES)
         if self._session and self._inward:
             self._session.push(self._inward.push(pcm))
 
@@ -187,12 +186,19 @@ class Leg:
         if self._pushed_s and silent_s > STALL_S:
             self.push(bytes(round(silent_s * RATE) * 2), now_s)
 
+    def _trim(self, most_bytes: int) -> None:
+        while self._kept_bytes > most_bytes:
+            self._kept_bytes -= len(self._kept.popleft())
+
     def began(self) -> None:
-        """The caller begins to speak."""
+        """The caller begins to speak, or goes on within the turn."""
+        if self._turn_open:
+            return
         self._turn_open = True
+        self._trim(PREROLL_BYTES)
         if self._session:
             self._session.began()
 
-    def taken(self) -> None:
-        """The caller's turn is over and in the engine's hands."""
+    def over(self) -> None:
+        """The caller's turn is in the engine's hands, or came to nothing."""
         self._turn_open = False

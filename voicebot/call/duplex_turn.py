@@ -80,7 +80,7 @@ class Turn:
         obeys = self.leg.abilities.obeys
         match turn:
             case Heard():
-                self.leg.taken()
+                self.leg.over()
                 return await self._speak(None if self.leg.decides is dx.Decides.ENGINE else "")
             case Unasked():
                 return await self._speak(None)
@@ -135,23 +135,25 @@ class Turn:
     async def _speak(self, ask: str | None) -> Ending | None:
         """One, or one more after each round of tools. `ask` is what it is asked for; None: it comes by itself."""
         again = False
+        ending: Ending | None = None
         for _ in range(MAX_TOOLS + 1):
+            reply: EngineReply | None = None
             try:
-                move = await self._voice(await self._next(ask))
+                reply = await self._next(ask)
+                move = await self._voice(reply)
             except PeerError:
                 if again or not self.replies.expired:
                     raise
-                again, ask = True, GO_ON  # its session's time was over, and another one goes on
+                again = True  # its session's time was over, and another one goes on
+                ask = GO_ON if reply is not None and reply.told else ask or ""
                 self.replies.fresh()
                 await self.leg.ready(READY_S)
                 continue
             if move is None:
-                return None
-            if move.ending is not None:
-                if move.ask is not None:
-                    await self._speak(move.ask)
-                return _ending(move.ending)
-            ask = None
+                return ending
+            ending, ask = ending or _ending(move.ending), None
+            if ending is not None and not move.result:
+                return ending
         raise PeerError("The native engine asked for too many tools in one turn.")
 
     async def _next(self, ask: str | None) -> EngineReply:
@@ -205,7 +207,7 @@ class Turn:
         while move.call is not None:
             move = await self._ran(move, move.call)
         await self._before(move)
-        if move.ending is not None:
+        if move.ending is not None and not move.result:
             self.replies.cancelled((call.call_id,))
         else:
             self.replies.tool_done(ToolDone(call.call_id, move.ok, move.result))

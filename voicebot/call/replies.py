@@ -104,6 +104,11 @@ class Replies:
         if self._native:
             self._native.began()
 
+    def moved(self, state: ev.State) -> None:
+        """Somebody else has the floor."""
+        if self._native:
+            self._native.moved(state)
+
     # --- what was heard of them
 
     def commit(self, turn: int, complete: bool) -> None:

@@ -275,6 +275,7 @@ class Session:
                     self._act(action)
                 if self.machine.state is not before:
                     self.note("state", state=self.machine.state.value)
+                    self._replies.moved(self.machine.state)
         finally:
             self._busy = False
 

@@ -49,7 +49,7 @@ class Leave:
 @dataclass(frozen=True, slots=True)
 class Move:
     """What the flow wants done. In this order: notices, a tool (whose result goes to `done`), the model's own words,
-    the end of the call."""
+    the end of the call. An end that the model brought about itself has no `result`; it has said goodbye already."""
 
     notices: tuple[Text, ...] = ()
     """Said word for word, by another voice than the model's."""
@@ -112,6 +112,13 @@ class Guide:
         for name, value in self._memory.spoken().items():
             text = text.replace(f"{{{name}}}", value)
         return text
+
+    @property
+    def keys(self) -> int:
+        """Keyed digits that complete an entry here: 1 for a menu; 0: `#` or a pause ends it."""
+        if slot := first_missing(self._node, self._memory):
+            return kinds.keys(with_type(slot, self._node.collect[slot]))
+        return 1 if self._node.dtmf else 0
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
@@ -324,12 +331,12 @@ class Guide:
     # --- moves
 
     def _told(self, out: _Out) -> Move:
-        """After a tool: the model that called it is told what to say; else, and where the call ends, it is asked."""
-        if out.ending is not None or not self._model_waits:
+        """After a tool: the model that called it is told what to say; else it is asked."""
+        if not self._model_waits:
             return self._asking(out, "")
         texts = [say.render(text, self._memory.spoken()) for text in out.texts]
         result = {"say": " ".join(texts)} if texts else {"ok": True}
-        return Move(tuple(out.notices), out.call, result=result, moved=True)
+        return Move(tuple(out.notices), out.call, ending=out.ending, result=result, moved=True)
 
     def _asking(self, out: _Out, why: str) -> Move:
         """Nobody called a tool: the model is asked to speak."""

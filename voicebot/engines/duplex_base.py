@@ -35,9 +35,9 @@ class DuplexSession(Protocol):
         ...
 
     def began(self) -> None:
-        """The turn machine hears the caller begin to speak, some 200 ms after it did: an engine that needs to know
-        where a turn starts keeps so much audio, and half a second more, to begin before. Also called where the
-        engine decides; there it means nothing."""
+        """The turn machine hears the caller begin a turn, some 200 ms after they did: an engine that needs to know
+        where a turn starts keeps so much audio, and half a second more, to begin before. The turn before may have come
+        to nothing. Also called where the engine decides; there it means nothing."""
         ...
 
     def respond(self, instructions: str = "") -> None:

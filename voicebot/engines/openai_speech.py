@@ -125,9 +125,12 @@ class RealtimeSpeech:
         self._wake.set()
 
     def began(self) -> None:
-        """A turn begins, a little before its voice was found."""
-        if self._detects or self._turn:
+        """A turn begins, a little before its voice was found; what the server has of another is nothing."""
+        if self._detects:
             return
+        if self._turn:
+            self._outbox = deque(each for each in self._outbox if not isinstance(each, bytes))
+            self._outbox_bytes = 0
         self._send("input_audio_buffer.clear")
         self._turn = True
         for audio in self._preroll:

@@ -158,6 +158,24 @@ def test_how_it_detects_turns_is_an_option(options: dict[str, Any], expected: di
     ran(test)
 
 
+def test_a_turn_after_a_cough_begins_a_little_before_its_voice_too() -> None:
+    async def test() -> None:
+        async with VoiceServer([Say("yes")]) as server:
+            async with calling(server) as call:
+                call.session.began()
+                call.hear(200, 1000)
+                await asyncio.sleep(0.1)
+                before = len(server.audio)
+                call.session.began()
+                call.hear(400)
+                call.session.respond()
+                await call.until_ended()
+
+            assert QUIET * 35 + VOICE * 20 == bytes(server.audio)[before:]
+
+    ran(test)
+
+
 def test_between_turns_nothing_is_sent_where_we_decide() -> None:
     async def test() -> None:
         async with VoiceServer() as server:

@@ -8,18 +8,16 @@ items, by which it is truncated.
 from __future__ import annotations
 
 import asyncio
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
-import orjson
-
 from voicebot import log
 from voicebot.core.conversation import Message
-from voicebot.core.dialogue import ToolCall, ToolDone
+from voicebot.core.dialogue import ToolDone
 from voicebot.core.duplex import (
     Abilities,
     CallerStarted,
@@ -41,12 +39,13 @@ from voicebot.core.duplex import (
 )
 from voicebot.core.retelling import result
 from voicebot.core.tool_specs import ToolSpec
+from voicebot.engines.realtime_items import call_of, ended, items_of, tool_list
+from voicebot.engines.realtime_outbox import Outbox
 
 PREROLL_MS = 700
 """Where we decide, a turn is sent from so long before its voice was found."""
 OUTBOX_MS = 2000
 """Caller audio that may wait to be sent; then the oldest goes."""
-SEND_S = 2.0
 LEAVE_BEFORE_S = 180.0
 MOST_SESSION_S = 60 * 60.0
 HARMLESS = ("response_cancel_not_active", "conversation_already_has_active_response", "input_audio_buffer_commit_empty")
@@ -78,9 +77,8 @@ class RealtimeSpeech:
         self._instructions = context.instructions
         self._yields = context.decides is Decides.ENGINE
         self._bytes_ms = able.takes.rate * (2 if able.takes.coding is Coding.PCM16 else 1) // 1000
-        self._outbox: deque[dict[str, Any] | bytes] = deque()
-        self._outbox_bytes = 0
-        self._wake = asyncio.Event()
+        self._outbox = Outbox(OUTBOX_MS * self._bytes_ms)
+        self._send = self._outbox.event
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
         self._turn = False
@@ -102,41 +100,28 @@ class RealtimeSpeech:
         self._expired = False
         self._lives_s = min(MOST_SESSION_S, (expires_at - time()) if expires_at else MOST_SESSION_S)
         self._tell: Callable[[DuplexEvent], None] = lambda _: None
-        self.dropped_ms = 0
-        """Caller audio that could not be sent."""
 
     # --- what we do
 
     def push(self, audio: bytes) -> None:
         """Where the server detects turns it hears everything, else the turns only: what lies between costs money."""
-        if not (self._detects or self._turn):
-            self._preroll.append(audio)
-            self._preroll_bytes += len(audio)
-            while self._preroll_bytes > PREROLL_MS * self._bytes_ms:
-                self._preroll_bytes -= len(self._preroll.popleft())
-            return
-        self._outbox.append(audio)
-        self._outbox_bytes += len(audio)
-        if self._outbox_bytes > OUTBOX_MS * self._bytes_ms:
-            oldest = next(each for each in self._outbox if isinstance(each, bytes))
-            self._outbox.remove(oldest)
-            self._outbox_bytes -= len(oldest)
-            self.dropped_ms += len(oldest) // self._bytes_ms
-        self._wake.set()
+        if self._detects or self._turn:
+            self._outbox.audio(audio)
+        self._preroll.append(audio)
+        self._preroll_bytes += len(audio)
+        while self._preroll_bytes > PREROLL_MS * self._bytes_ms:
+            self._preroll_bytes -= len(self._preroll.popleft())
 
     def began(self) -> None:
         """A turn begins, a little before its voice was found; what the server has of another is nothing."""
         if self._detects:
             return
         if self._turn:
-            self._outbox = deque(each for each in self._outbox if not isinstance(each, bytes))
-            self._outbox_bytes = 0
+            self._outbox.forget_audio()
         self._send("input_audio_buffer.clear")
         self._turn = True
         for audio in self._preroll:
-            self.push(audio)
-        self._preroll.clear()
-        self._preroll_bytes = 0
+            self._outbox.audio(audio)
 
     def respond(self, instructions: str = "") -> None:
         """Commit what the caller said, where the server has not, and ask for a response."""
@@ -176,10 +161,8 @@ class RealtimeSpeech:
 
     def tell(self, message: Message) -> None:
         """An item of the conversation."""
-        kind = "output_text" if message.role == "assistant" else "input_text"
-        role = "assistant" if message.role == "assistant" else "user"
-        content = [{"type": kind, "text": message.text}]
-        self._send("conversation.item.create", item={"type": "message", "role": role, "content": content})
+        for item in items_of([message]):
+            self._send("conversation.item.create", item=item)
 
     def tool_done(self, done: ToolDone) -> None:
         """The result; after the last one of a response, and its end, the server goes on."""
@@ -210,10 +193,6 @@ class RealtimeSpeech:
 
     # --- the connection
 
-    def _send(self, kind: str, **fields: Any) -> None:
-        self._outbox.append({"type": kind, **fields})
-        self._wake.set()
-
     async def run(self, tell: Callable[[DuplexEvent], None]) -> None:
         """Until the connection is gone."""
         from websockets.exceptions import ConnectionClosed
@@ -224,7 +203,7 @@ class RealtimeSpeech:
         )
         try:
             async with asyncio.TaskGroup() as group:
-                sending = group.create_task(self._sender())
+                sending = group.create_task(self._outbox.send(self._connection))
                 gone = await self._receive()
                 sending.cancel()
             tell(gone)
@@ -232,18 +211,6 @@ class RealtimeSpeech:
             tell(Gone(f"The connection broke ({type(broken.exceptions[0]).__name__})."))
         finally:
             leaving.cancel()
-
-    async def _sender(self) -> None:
-        while True:
-            while self._outbox:
-                piece = self._outbox.popleft()
-                if isinstance(piece, bytes):
-                    self._outbox_bytes -= len(piece)
-                    piece = {"type": "input_audio_buffer.append", "audio": b64encode(piece).decode()}
-                async with asyncio.timeout(SEND_S):
-                    await self._connection.send(piece)
-            self._wake.clear()
-            await self._wake.wait()
 
     async def _receive(self) -> Gone:
         """Every event, until there are no more."""
@@ -338,14 +305,10 @@ class RealtimeSpeech:
         response = self._responses.get(reply)
         if response is None or response.dropped or item.call_id in response.calls:
             return
-        try:
-            args = orjson.loads(item.arguments or "{}")
-        except orjson.JSONDecodeError:
-            args = {}
         response.calls.add(item.call_id)
         response.waiting.add(item.call_id)
         self._calls[item.call_id] = response
-        self._tell(ReplyCalls(reply, ToolCall(item.call_id, item.name, args if isinstance(args, dict) else {})))
+        self._tell(ReplyCalls(reply, call_of(item)))
 
     def _done(self, done: Any) -> None:
         response = self._responses.get(done.id)
@@ -356,7 +319,7 @@ class RealtimeSpeech:
             if item.type == "function_call" and done.status == "completed":
                 self._called(done.id, item)
         if not response.dropped:
-            self._tell(_ended(done, bool(response.items)))
+            self._tell(ended(done, bool(response.items)))
         later, self._later = self._later, None
         if later is not None and self._active() is None:
             self._create(later)
@@ -377,25 +340,3 @@ class RealtimeSpeech:
             self._tell(ReplyEnded(of, How.FAILED, f"The server refused to reply ({code})."))
         if code not in HARMLESS:
             _log.warning("server_error", code=code)
-
-
-def _ended(done: Any, spoke: bool) -> ReplyEnded:
-    details = done.status_details
-    why = str(getattr(details, "reason", None) or getattr(getattr(details, "error", None), "code", None) or "")
-    match done.status:
-        case "cancelled":
-            return ReplyEnded(done.id, How.INTERRUPTED)
-        case "failed":
-            return ReplyEnded(done.id, How.FAILED, f"The server failed ({why or 'no reason given'}).")
-        case "incomplete" if not spoke:
-            return ReplyEnded(done.id, How.FAILED, f"The server broke off ({why or 'no reason given'}).")
-        case _:
-            return ReplyEnded(done.id, How.DONE)
-
-
-def tool_list(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
-    """As the protocol writes them."""
-    return [
-        {"type": "function", "name": t.name, "description": t.description, "parameters": dict(t.parameters)}
-        for t in tools
-    ]

@@ -21,16 +21,13 @@ The protocol is in `openai_speech`; this module opens sessions and says what the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
-from voicebot.core.conversation import Message
 from voicebot.core.duplex import Abilities, AudioFormat, Coding, Context, Decides
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.openai_client import access, known, lack, new_client, peer_error
-from voicebot.engines.openai_speech import RealtimeSpeech, tool_list
+from voicebot.engines.openai_speech import RealtimeSpeech
+from voicebot.engines.realtime_items import items_of, tool_list
 from voicebot.errors import PeerError, UsageError
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
@@ -88,13 +85,13 @@ class OpenAiRealtime:
                 raise PeerError(f"{WHO}'s server refused the session ({first.error.code}).")
             await connection.send({"type": "session.update", "session": self._session(context)})
             await self._confirmed(connection)
-            for item in history(context.history):
+            for item in items_of(context.history):
                 await connection.send({"type": "conversation.item.create", "item": item})
         except BaseException as error:
             if connection is not None:
                 await connection.close()
             if isinstance(error, Exception):
-                raise lost(error) from None
+                raise _lost(error) from None
             raise
         detects = context.decides is not Decides.OURS
         return RealtimeSpeech(connection, context, self.abilities, detects, getattr(first.session, "expires_at", None))
@@ -143,29 +140,7 @@ class OpenAiRealtime:
         return {"type": "server_vad", **own, **{names[name]: options[name] for name in names if name in options}}
 
 
-def history(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
-    """The call so far as conversation items."""
-    items: list[dict[str, Any]] = []
-    for message in messages:
-        match message.role:
-            case "tool":
-                items.append({"type": "function_call_output", "call_id": message.call_id, "output": message.text})
-            case "user":
-                content = [{"type": "input_text", "text": message.text}]
-                items.append({"type": "message", "role": "user", "content": content})
-            case "assistant":
-                if message.text.strip():
-                    content = [{"type": "output_text", "text": message.text}]
-                    items.append({"type": "message", "role": "assistant", "content": content})
-                items += [_call(call.call_id, call.name, call.args) for call in message.calls]
-    return items
-
-
-def _call(call_id: str, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": orjson.dumps(dict(args)).decode()}
-
-
-def lost(error: Exception) -> PeerError:
+def _lost(error: Exception) -> PeerError:
     """A connection that closes says so in the library's own way; everything else as the client's errors."""
     from websockets.exceptions import ConnectionClosed, InvalidHandshake
 

@@ -114,5 +114,7 @@ def longest_silence_ms(folder: Path) -> int:
     caller, bot = sound(folder)
     either = caller | bot
     at = np.flatnonzero(either)
+    if not len(at):
+        return 10 * len(either)
     runs = [len(list(run)) for quiet, run in groupby(~either[at[0] : at[-1]]) if quiet]
     return 10 * max(runs, default=0)

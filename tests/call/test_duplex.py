@@ -98,6 +98,14 @@ class TestTurns:
         assert [] == session.cuts
         assert world.of("resume")
 
+    def test_a_reply_that_ends_after_its_last_sound_was_heard_is_over_at_once(self, world: NativeWorld) -> None:
+        world.natives = (Engine([[*GREETING, 1.5, CallerWords("", False)]]),)
+
+        run(world.call())
+
+        assert [True] == [r.fields["complete"] for r in world.of("said")]
+        assert world.of("said")[0].ms <= 1700
+
     def test_a_reply_that_comes_unasked_is_a_turn(self, world: NativeWorld) -> None:
         world.decided_by = "engine"
         world.natives = (Engine([GREETING, ANSWER], later=[(3.0, Session.speak_up)]),)

@@ -27,7 +27,7 @@ from tests.peers.openai_voice import Fault, Say
 from voicebot.core.timeline import EndReason, decode
 
 DEAD_AIR_MS = 8000
-LIVES_ON = ("late", "orphan", "limits", "garbage", "expire")
+LIVES_ON = ("late", "orphan", "limits", "garbage", "errors", "expire")
 """Faults that cost no engine: it leads the call to its end."""
 
 

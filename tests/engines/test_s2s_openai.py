@@ -330,7 +330,7 @@ def test_a_connection_that_ends_is_gone_even_where_the_client_calls_it_ok(fault:
     ran(test)
 
 
-@pytest.mark.parametrize("fault", ["limits", "garbage"])
+@pytest.mark.parametrize("fault", ["limits", "garbage", "errors"])
 def test_what_means_nothing_costs_nothing(fault: Any) -> None:
     async def test() -> None:
         async with VoiceServer([Say("hello there", fault=fault)]) as server, calling(server) as call:

@@ -23,11 +23,11 @@ WORD_MS = 250
 DELTA_MS = 200
 Fault = Literal[
     "", "hang", "stall", "drop", "expire", "close", "fail", "incomplete", "filtered", "refuse", "late", "orphan",
-    "limits", "garbage",
+    "limits", "garbage", "errors",
 ]  # fmt: skip
 """What goes wrong with a reply. `stall`, `drop`, `close`, `expire` in its middle; `late`: audio after it was cancelled;
 `orphan`: another response after a cancellation; `limits`: no tokens left, by the server's count; `garbage`: events that
-are none."""
+are none; `errors`: those that cost nothing."""
 
 
 @dataclass(frozen=True)
@@ -285,6 +285,12 @@ class _Session:
             if say.fault == "garbage":
                 await self._socket.send(json.dumps({"type": "response.output_audio.delta", "event_id": "e"}))
                 await self._socket.send(json.dumps({"type": "response.new_idea.delta", "event_id": "e"}))
+            if say.fault == "errors":
+                await self._error("response_cancel_not_active", None, "Cancellation failed: no active response found")
+                await self._error("conversation_already_has_active_response")
+                await self._error("input_audio_buffer_commit_empty")
+                await self._error("invalid_request_error", None, "Audio content of 9ms is already shorter than 57340ms")
+                await self._error("invalid_request_error", None, "Only model output audio messages can be truncated")
             await asyncio.sleep(say.after_s)
             if say.fault in ("fail", "incomplete", "filtered"):
                 await self._end(response, {"fail": "failed"}.get(say.fault, "incomplete"), output, say.fault)

@@ -130,7 +130,7 @@ class Native:
 
     def _rest(self) -> None:
         """A moment in which a session may end without anybody noticing."""
-        if self.leads and not self._answering and self._around.playback.ledger.empty:
+        if self.leads and self._leg.leaving and not self._answering and self._around.playback.ledger.empty:
             self._around.group.create_task(self._leg.renew())
 
     # --- what the engine says
@@ -148,8 +148,9 @@ class Native:
                 self._replies.take(event)
             case dx.CallerWords(text, final):
                 self._reheard(text.strip(), final)
-            case dx.Interrupted() if self._answering or self._around.playback.speaking:
-                self._around.feed(ev.EngineYields(self._around.playback.ledger.interruptible()))
+            case dx.Interrupted() if self._leg.decides is dx.Decides.ENGINE:
+                if self._answering or self._around.playback.speaking:
+                    self._around.feed(ev.EngineYields(self._around.playback.ledger.interruptible()))
             case dx.CallsCancelled(call_ids):
                 self._replies.cancelled(call_ids)
             case dx.Leaving():

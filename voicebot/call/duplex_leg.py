@@ -159,9 +159,14 @@ class Leg:
         if self._member:
             self._watch.succeeded(self._chain.stage, self._member)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the session will end soon, by its own rules."""
+        return self._rotating and self._session is not None
+
     async def renew(self) -> None:
-        """A quiet moment: the session that will end soon may end now."""
-        if self._rotating and self._session:
+        """A quiet moment: such a session may end now."""
+        if self._session:
             await self._session.close()
 
     def give_up(self, fault: str) -> None:

@@ -115,6 +115,11 @@ class EngineReply:
         return self._spans[-1][1] if self._spans else 0
 
     @property
+    def sounded(self) -> bool:
+        """Whether there was a sound."""
+        return self._samples > 0
+
+    @property
     def untold(self) -> str:
         """Text that the call's record does not have yet."""
         return " ".join(self.text.split())[self.told :]

@@ -134,7 +134,7 @@ class Turn:
 
     async def _speak(self, ask: str | None) -> Ending | None:
         """One, or one more after each round of tools. `ask` is what it is asked for; None: it comes by itself."""
-        again = False
+        again = spoke = False
         ending: Ending | None = None
         for _ in range(MAX_TOOLS + 1):
             reply: EngineReply | None = None
@@ -149,12 +149,13 @@ class Turn:
                 self.replies.fresh()
                 await self.leg.ready(READY_S)
                 continue
-            if move is None:
+            spoke = spoke or reply.sounded
+            ending = ending or (_ending(move.ending) if move else None)
+            over = spoke or ending is not None  # a reply without a sound is none: the answer is still to come
+            if over if move is None else ending is not None and not move.result:
                 return ending
-            ending, ask = ending or _ending(move.ending), None
-            if ending is not None and not move.result:
-                return ending
-        raise PeerError("The native engine asked for too many tools in one turn.")
+            ask = None
+        raise PeerError("The native engine came to no end in one turn.")
 
     async def _next(self, ask: str | None) -> EngineReply:
         """The reply that comes next, asked for if need be."""

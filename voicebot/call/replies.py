@@ -143,7 +143,7 @@ class Replies:
         self._on_made()
         reason = None if ending is None else EndReason.TRANSFER if ending.transfer_to else EndReason.BOT_HANGUP
         self._feed(ev.ReplyDone(turn, reason))
-        self._playback.check_drained()
+        self._playback.check_drained(again=self._spoke == turn)  # its end may come after its last sound was heard
 
     async def _run_tool(self, call: ToolCall) -> ToolDone:
         acts = self._parts.toolbox.acts(call.name)

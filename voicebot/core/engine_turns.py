@@ -29,9 +29,12 @@ def _has_more(f: Floor, _: ev.EngineSpeaks) -> list[Action]:
 
 
 def _yields(f: Floor, event: ev.EngineYields) -> list[Action]:
-    if not event.may_interrupt or (f.state is State.THINKING and f.tool):
+    """Nothing to weigh: it speaks no more. While we think, it may mean somebody whom we do not hear: the answer is
+    still awaited."""
+    if not event.may_interrupt or (f.state is State.THINKING and (f.tool or not f.voice)):
         return f.ignore(event)
-    return f.give_way()
+    f.unasked = False
+    return f.abandon_reply() + ([] if f.voice else f.close_ear()) + f.listen()
 
 
 ENGINE_RULES: dict[tuple[State, type], Callable[[Floor, Any], list[Action]]] = {

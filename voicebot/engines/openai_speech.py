@@ -151,7 +151,7 @@ class RealtimeSpeech:
         if response is None or response.dropped:
             return
         response.dropped = True
-        if not response.done:
+        if not response.done and not (self._yields and self._hears):  # else the server has cancelled it
             self._send("response.cancel", response_id=reply)
         for item, received in response.items.items():
             received_ms = received // self._bytes_ms

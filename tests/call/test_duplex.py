@@ -214,6 +214,14 @@ class TestTurns:
         assert ["Hello there.", *ANSWER] == heard(world)[:2]  # the greeting in the dialplan's own voice
         assert Decides.ENGINE is session.context.decides
 
+    def test_an_engine_that_takes_turns_only_is_told_when_one_is_over(self, world: NativeWorld) -> None:
+        world.natives = (Engine([ANSWER], Abilities(PCMU, PCMU, (Decides.OURS,), obeys=False)),)
+
+        run(world.call(tone(1000)))
+
+        assert [""] == world.natives[0].sessions[0].asked
+        assert ["Hello there.", *ANSWER] == heard(world)[:2]
+
     @pytest.mark.parametrize("rate", [16000, 24000])
     def test_audio_is_converted_once_to_what_the_engine_declares(self, world: NativeWorld, rate: int) -> None:
         format = AudioFormat(Coding.PCM16, rate)

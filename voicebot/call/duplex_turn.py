@@ -159,11 +159,11 @@ class Turn:
 
     async def _next(self, ask: str | None) -> EngineReply:
         """The reply that comes next, asked for if need be."""
-        obeys = self.leg.abilities.obeys
+        obeys, own_way = self.leg.abilities.obeys, self.leg.decides is dx.Decides.ENGINE
         if ask is None and obeys:
-            await self.replies.wait(OWN_WAY_S if self.leg.decides is dx.Decides.ENGINE else FIRST_S)
+            await self.replies.wait(OWN_WAY_S if own_way else FIRST_S)
         if not self.replies.waiting:
-            if obeys:
+            if obeys or not own_way:
                 self.replies.ask(ask or "")
             await self.replies.wait(FIRST_S if obeys else SLOW_S)
         return self.replies.next()

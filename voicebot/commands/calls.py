@@ -107,6 +107,8 @@ def _line(record: Record, found: list[TurnLatency]) -> str:
             return f"transfer to {fields['to']} {'' if fields['ok'] else 'failed'}"
         case "engine":
             return f"[red]engine[/]  {fields['fault']}"
+        case "words" if fields.get("by") and fields["final"] and fields["text"]:
+            return f"[dim]caller, as {fields['by']} heard it:[/] {fields['text']}"
         case "responder":
             return f"[red]{fields['name']}[/] leads from here on: {fields['why']}"
         case "note":

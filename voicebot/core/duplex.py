@@ -60,7 +60,8 @@ class Abilities:
     """Best first. What the dialplan wants is taken where it is among them, else the first."""
     obeys: bool = True
     """Whether it follows instructions, answers to `respond` with what they say, reads what it is told and calls tools.
-    To one that does not, the call lends its own voice for greetings and notices; keys and transfers are the call's."""
+    To one that does not, the call lends its own voice for greetings and notices, keys and transfers are the call's, and
+    `respond` comes without instructions, at the end of a turn that we decide."""
 
 
 @dataclass(frozen=True, slots=True)

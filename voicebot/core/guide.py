@@ -170,7 +170,7 @@ class Guide:
         elif key == "0" and self._plan.operator:
             self._put_through(self._plan.operator, out)
         else:
-            return Move(ask="")
+            return Move(ask="") if self.obeys else Move((Text(self._reader.manners.bad_key),))
         return self._asking(out, "The caller pressed a key, and the flow went on.")
 
     def called(self, call: ToolCall) -> Move:

@@ -15,7 +15,7 @@ from tests.peers.duplex_engine import BROKEN, PCMU, WORD_MS, Engine, Session
 from tests.peers.engines import Ears
 from tests.virtual_time import run
 from voicebot.carriers.base import Digit, Hold
-from voicebot.core.dialogue import Text, ToolCall
+from voicebot.core.dialogue import Heard, Text, ToolCall
 from voicebot.core.duplex import (
     Abilities,
     AudioFormat,
@@ -239,6 +239,17 @@ class TestTurns:
         run(world.call(tone(1000)))
 
         assert "a large latte" in [p.turn.words.text for p in world.agent.past if hasattr(p.turn, "words")]
+
+    def test_what_it_understood_before_the_turn_was_taken_is_that_turns(self, world: NativeWorld) -> None:
+        world.decided_by = "engine"
+        words = CallerWords("a large latte", True)
+        later = [(2.4, lambda s: s.say(words)), (2.5, Session.speak_up)]
+        world.natives = (Engine([GREETING, ANSWER], later=later),)
+        world.pace = "recorded"
+
+        run(world.call(silence(1500) + tone(800)))
+
+        assert ["a large latte"] == [p.turn.words.text for p in world.agent.past if isinstance(p.turn, Heard)]
 
 
 class TestFlow:

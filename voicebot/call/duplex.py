@@ -21,7 +21,7 @@ from voicebot.call.duplex_replies import EngineReplies
 from voicebot.call.duplex_turn import Around, Turn
 from voicebot.core import duplex as dx
 from voicebot.core import events as ev
-from voicebot.core.dialogue import CallerTurn, LlmEvent
+from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent
 from voicebot.core.expect import Expectation
 from voicebot.core.guide import Guide
 from voicebot.core.retelling import conversation_of
@@ -53,6 +53,10 @@ class Native:
         self._leg = Leg(chain, watch, dx.Decides(self.plan.turns.decided_by), ends)
         self._replies = EngineReplies(self._leg)
         self._answering = False
+        self._wordless = False
+        """The turn that was taken last has the words of our own recogniser only."""
+        self._early = ""
+        """What the engine understood before the turn was taken."""
 
     def begin(self, around: Around) -> None:
         """The call is up."""
@@ -164,8 +168,11 @@ class Native:
         """The engine's own transcript, which counts for more than our recogniser's."""
         shown = "•••" if self._expectation.secret and text else text
         self._around.note("words", text=shown, final=final, confidence=1.0, by=self._leg.name)
-        if final and text:
+        if final and text and self._wordless:
+            self._wordless = False
             self.agent.reheard(Words(text, final=True))
+        elif final and text:
+            self._early = f"{self._early} {text}".strip()
 
     def _on_lost(self, gone: dx.Gone) -> None:
         self._replies.lose(gone)
@@ -196,6 +203,8 @@ class Native:
             return await self._around.cascade.reply(turn, mouth)
         self._answering = True
         self._replies.fresh()
+        if isinstance(turn, Heard):
+            turn = self._with_words(turn)
         try:
             self.agent.begin(turn)
             ending = await Turn(mouth, self._leg, self._replies, self._guide, self.agent, self._around).answer(turn)
@@ -207,6 +216,11 @@ class Native:
             self._answering = False
             if self.leads and self._replies.waiting:
                 self._around.feed(ev.EngineSpeaks())
+
+    def _with_words(self, turn: Heard) -> Heard:
+        """The engine's transcript may come before the turn, or after it."""
+        early, self._early, self._wordless = self._early, "", not self._early
+        return replace(turn, words=Words(early, final=True)) if early else turn
 
     async def _without(self, fault: str, mouth: Mouth) -> Ending | None:
         """The engine failed the caller: one short sentence, and the cascade goes on from what was said."""

@@ -314,6 +314,50 @@ class TestHold:
         assert [ev.EndCall(EndReason.CALLER_HANGUP)] == actions
 
 
+class TestNativeEngines:
+    def test_a_reply_that_nobody_asked_for_becomes_a_turn(self) -> None:
+        machine = opened()
+
+        assert [ev.StartReply(2, ev.Input.UNASKED)] == machine.feed(ev.EngineSpeaks(), 3000)
+        assert State.THINKING is machine.state
+
+    def test_an_engine_may_be_quicker_to_find_that_the_caller_has_finished(self) -> None:
+        machine = opened()
+        machine.feed(ev.VoiceStarted(), 2500)
+        machine.feed(ev.WordsHeard("a large latte", final=False), 2900)
+        machine.feed(ev.VoiceStopped(3000), 3200)
+
+        assert ev.StartReply(2, ev.Input.SPOKEN, "a large latte") in machine.feed(ev.EngineSpeaks(), 3250)
+
+    def test_another_reply_waits_until_this_one_was_heard(self) -> None:
+        machine = speaking()
+
+        assert [] == machine.feed(ev.EngineSpeaks(), 4500)
+        machine.feed(ev.ReplyDone(2), 4600)
+        assert [ev.CommitHeard(2, True), ev.StartReply(3, ev.Input.UNASKED)] == machine.feed(ev.Drained(), 6000)
+
+    def test_an_engine_that_yields_ends_its_reply_at_once(self) -> None:
+        machine = speaking()
+
+        actions = machine.feed(ev.EngineYields(), 4500)
+
+        assert ["CancelReply", "DropPlayout", "CommitHeard"] == kinds(actions)
+        assert State.LISTENING is machine.state
+
+    def test_it_cannot_yield_a_notice(self) -> None:
+        machine = speaking()
+
+        assert [] == machine.feed(ev.EngineYields(may_interrupt=False), 4500)
+        assert State.SPEAKING is machine.state
+
+    def test_while_the_bot_thinks_a_voice_that_only_the_engine_hears_costs_no_answer(self) -> None:
+        machine = opened()
+        machine.feed(ev.Key("1", complete=True), 3000)
+
+        assert [] == machine.feed(ev.EngineYields(), 3100)
+        assert State.THINKING is machine.state
+
+
 class TestTrouble:
     def test_thinking_long_is_bridged_once(self) -> None:
         machine = opened()

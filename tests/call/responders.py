@@ -53,6 +53,7 @@ GOODBYE = "I am putting you through now."
 CALLER = [Act(tone(900)), Act(tone(1300), over_ms=1000), Act(tone(900))]
 """Three turns, the second over the bot's answer to the first."""
 
+HEARD = ("when do you open", "an order please", "a person please")
 TALK = [
     Say(GREETING),
     Say(LONG),
@@ -73,8 +74,10 @@ async def cascade(_: str) -> AsyncIterator[Duplex | None]:
 
 
 @asynccontextmanager
-async def openai(_: str, talk: Sequence[Say] = TALK, **how: Any) -> AsyncIterator[Duplex | None]:
-    async with VoiceServer(talk, hears=["when do you open", "an order please", "a person please"], **how) as server:
+async def openai(
+    _: str, talk: Sequence[Say] = TALK, hears: Sequence[str] = HEARD, **how: Any
+) -> AsyncIterator[Duplex | None]:
+    async with VoiceServer(talk, hears, **how) as server:
         SERVERS["openai_realtime"] = server
         engine = openai_realtime(EngineConfig(options={"base_url": server.url, "api_key": "x"}))
         await engine.start()

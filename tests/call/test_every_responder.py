@@ -103,8 +103,9 @@ def test_a_server_that_cannot_be_had_costs_a_sentence(tmp_path: Path, how: dict[
 
 
 @pytest.mark.slow
-def test_a_transcript_that_fails_or_is_late_changes_nothing(tmp_path: Path) -> None:
-    done = call(tmp_path / "call", partial(openai, transcript_after_s=1.5), "ours")
+@pytest.mark.parametrize("how", [{"transcript_after_s": 1.5}, {"hears": ["failed"] * 3}], ids=["late", "fails"])
+def test_a_transcript_that_fails_or_is_late_changes_nothing(tmp_path: Path, how: dict[str, Any]) -> None:
+    done = call(tmp_path / "call", partial(openai, **how), "ours")
 
     assert EndReason.TRANSFER is done.session.reason
     assert [] == done.of("responder")

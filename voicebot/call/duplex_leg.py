@@ -57,7 +57,6 @@ class Leg:
         self._kept_bytes = 0
         self._turn_open = False
         self._pushed_s = 0.0
-        self._over = False
         self._rotating = False
 
     # --- sessions
@@ -80,8 +79,7 @@ class Leg:
             then = next((m.name for m in self._chain.members if m.name not in failed), "cascade")
             self._watch.failed(self._chain.stage, member, PeerError(fault), then)
             self._ends.lost(Gone(fault))
-        self._over = True
-        self._up.set()
+        self._up.set()  # nobody needs to wait any more
         self._ends.over(fault)
 
     def _next(self, failed: Collection[str]) -> Member[Duplex] | None:

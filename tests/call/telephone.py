@@ -8,7 +8,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from voicebot.carriers.base import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, RATE, Audio, CallInfo, HungUp, LineEvent
+from voicebot.carriers.base import (
+    FRAME_BYTES,
+    FRAME_MS,
+    FRAME_SAMPLES,
+    RATE,
+    Audio,
+    CallInfo,
+    Digit,
+    HungUp,
+    LineEvent,
+)
 from voicebot.carriers.wavline import FarEnd
 
 QUIET_MS = 700
@@ -22,6 +32,8 @@ class Act:
     pcm: bytes
     over_ms: int = 0
     """Said over the bot, when it has spoken for so long; 0: when it has finished."""
+    key: str = ""
+    """Pressed then, too."""
 
 
 class Telephone:
@@ -29,7 +41,7 @@ class Telephone:
 
     def __init__(self, acts: Sequence[Act]) -> None:
         self.info = CallInfo("test-call", "wavline", "", "")
-        self._acts, self._speaking = deque(acts), b""
+        self._acts, self._speaking, self._key = deque(acts), b"", ""
         self._far = FarEnd()
         self._at = 0
         self._ended = ""
@@ -64,11 +76,15 @@ class Telephone:
             for each in played:
                 yield each
             yield said
+            if self._key:
+                yield Digit(self._key)
+                self._key = ""
         yield HungUp(self._ended)
 
     def _say(self, now_s: float) -> bytes:
         if not self._speaking and self._acts and self._turn_of(self._acts[0]):
-            self._speaking = self._acts.popleft().pcm
+            act = self._acts.popleft()
+            self._speaking, self._key = act.pcm or bytes(FRAME_BYTES), act.key
             self.voice_at_s.append(now_s)
         if not self._speaking and not self._acts and self._far.quiet_ms >= PATIENCE_MS:
             self._ended = self._ended or "caller_hangup"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -13,16 +14,20 @@ from tests.call.guarded_world import longest_silence_ms
 from tests.call.responders import (
     GOODBYE,
     GREETING,
+    KEYS,
     LONG,
     ORDERED,
+    PRESS,
     RESPONDERS,
     SERVERS,
     TALK,
+    UNASKED,
     Outcome,
     Responder,
     carry,
     openai,
 )
+from tests.call.telephone import Act
 from tests.peers.openai_voice import Fault, Say
 from voicebot.core.timeline import EndReason, decode
 
@@ -31,9 +36,9 @@ LIVES_ON = ("late", "orphan", "limits", "garbage", "errors", "expire")
 """Faults that cost no engine: it leads the call to its end."""
 
 
-def call(folder: Path, responder: str | Responder, decided_by: str) -> Outcome:
+def call(folder: Path, responder: str | Responder, decided_by: str, caller: Sequence[Act] = ()) -> Outcome:
     chosen = RESPONDERS[responder] if isinstance(responder, str) else responder
-    return asyncio.run(asyncio.wait_for(carry(folder, chosen, decided_by), 60))
+    return asyncio.run(asyncio.wait_for(carry(folder, chosen, decided_by, caller), 60))
 
 
 def whole(folder: Path) -> None:
@@ -57,6 +62,22 @@ def test_the_same_call_passes(tmp_path: Path, responder: str) -> None:
     assert len(said[1]) < len(LONG)
     assert 3 == len(done.of("turn"))
     assert ["order"] == [r.fields["name"] for r in done.of("tool") if "ok" in r.fields]
+    assert [] == done.of("responder") == done.of("engine")
+    whole(tmp_path / "call")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("responder", UNASKED)
+def test_the_same_call_passes_by_keys_where_the_engine_cannot_be_asked(tmp_path: Path, responder: str) -> None:
+    done = call(tmp_path / "call", UNASKED[responder], "ours", KEYS)
+
+    assert EndReason.TRANSFER is done.session.reason
+    assert "+15550100" == done.line.transferred_to
+    assert ["order"] == done.toolbox.ran
+    said = [r.fields["heard"] for r in done.of("said") if r.fields["heard"]]
+    assert [GREETING, PRESS, ORDERED, GOODBYE] == [said[0], *said[2:]]
+    assert LONG.startswith(said[1])
+    assert len(said[1]) < len(LONG)
     assert [] == done.of("responder") == done.of("engine")
     whole(tmp_path / "call")
 

@@ -494,6 +494,7 @@ def test_without_a_key_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     assert "Set GEMINI_API_KEY" in (s2s_gemini_live.check() or "")
+    assert s2s_gemini_live.check_for({"api_key": "k"}) is None
     with pytest.raises(UsageError, match="no key"):
         s2s_gemini_live.create(EngineConfig())
 

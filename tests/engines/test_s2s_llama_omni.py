@@ -14,7 +14,7 @@ import pytest
 from tests.engines.duplex_caller import Caller, calling, is_a, kinds
 from tests.peers.llama_omni import LlamaOmniServer, Says
 from voicebot.core.duplex import Context, Decides, Gone, How, ReplyAudio, ReplyBegan, ReplyEnded, ReplyText, deciding
-from voicebot.engines import s2s_llama_omni
+from voicebot.engines import registry, s2s_llama_omni
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.s2s_llama_omni import LlamaOmniDuplex
 from voicebot.errors import PeerError, UsageError
@@ -260,3 +260,8 @@ async def test_a_text_is_told_before_its_audio() -> None:
         await speak(caller)
         await caller.until(is_a(ReplyEnded))
         assert isinstance(caller.events[1], ReplyText)
+
+
+def test_what_is_missing_depends_on_the_dialplan_and_the_licence_is_told() -> None:
+    assert registry.check("s2s", "llama_omni", {"vocoder_url": "http://127.0.0.1:1"}) is None
+    assert "commercial use is not allowed" in registry.licence("s2s", "llama_omni")

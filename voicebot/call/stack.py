@@ -70,7 +70,7 @@ def lack(settings: Settings, stage: str, name: str, plan: Dialplan | None = None
         has = settings.openai_api_key.get_secret_value() or settings.openai_base_url or _own_url(settings, stage)
         return None if has else "set OPENAI_API_KEY or OPENAI_BASE_URL"
     try:
-        return registry.check(stage, kind)
+        return registry.check(stage, kind, own)
     except ImportError as error:
         return f"cannot be imported: {error}"
 

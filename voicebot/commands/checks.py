@@ -93,7 +93,9 @@ def engines(settings: Settings) -> Iterator[Finding]:
     for stage, topic in _STAGES.items():
         for name in registry.names(stage):
             missing = lack(settings, stage, name)
-            yield Finding(topic, name, Verdict.OK if missing is None else Verdict.NOTE, missing or "can run here")
+            terms = "" if missing else registry.licence(stage, name)
+            able = f"can run here; {terms}" if terms else "can run here"
+            yield Finding(topic, name, Verdict.OK if missing is None else Verdict.NOTE, missing or able)
     if settings.vad not in registry.names("vad"):
         names = ", ".join(registry.names("vad"))
         yield Finding(_STAGES["vad"], settings.vad, Verdict.FAULT, f"VOICEBOT_VAD names no engine; use one of: {names}")

@@ -54,7 +54,12 @@ _OPTIONS = frozenset(
 
 def check() -> str | None:
     """None when it can run here, else what it needs."""
-    if importlib.util.find_spec("torch") is None:
+    return check_for({})
+
+
+def check_for(options: Mapping[str, Any]) -> str | None:
+    """The same, with a dialplan's options."""
+    if not options.get("vocoder_url") and importlib.util.find_spec("torch") is None:
         return f"Install torch for its vocoder, or give it a vocoder_url. Mind that {LICENCE}."
     return None
 

@@ -1,5 +1,5 @@
-"""A verdict as a page: `report.html`, one file that needs no network, beside `report.json` and `timeline.jsonl`; and the
-page of a suite. What a person thinks of a call is kept beside it in `labels.json`.
+"""A verdict as a page: `report.html`, one file that needs no network, beside `report.json` and `timeline.jsonl`; and
+the page of a suite. What a person thinks of a call is kept beside it in `labels.json`.
 
 The sound is in the page: lossless to a quarter of an hour, MP3 beyond, so that the file stays of a size to be sent.
 """
@@ -50,7 +50,8 @@ def write_report(judged: Verdict, call: CallAudio, folder: Path) -> None:
     }
     _write(folder, "report.html", render(REPORT, data))
     _write(folder, "report.json", form.write(judged))
-    _write(folder, "timeline.jsonl", b"".join(record.encode() for record in timeline(judged)))
+    if not (folder / "audio.wav").exists():  # a call's own folder has the call's own timeline
+        _write(folder, "timeline.jsonl", b"".join(record.encode() for record in timeline(judged)))
 
 
 def write_suite(suite: Suite, folder: Path) -> None:
@@ -70,13 +71,10 @@ def labels(folder: Path) -> list[dict[str, Any]]:
 
 def timeline(judged: Verdict) -> Sequence[Record]:
     """The verdict's turns and events as a call's timeline has them, a line each, in order."""
-    records = [
-        Record(
-            turn.start_ms, "speech",
-            {"side": turn.side, "end_ms": turn.end_ms, "text": turn.text, **({"heard": turn.heard} if turn.heard else {})},
-        )
-        for turn in judged.turns
-    ]  # fmt: skip
+    records = []
+    for turn in judged.turns:
+        told = {"side": turn.side, "end_ms": turn.end_ms, "text": turn.text}
+        records.append(Record(turn.start_ms, "speech", told | ({"heard": turn.heard} if turn.heard else {})))
     for event in judged.events:
         side = {"side": event.side} if event.side else {}
         records.append(Record(event.start_ms, event.kind, {"end_ms": event.end_ms, **side, "text": event.text}))

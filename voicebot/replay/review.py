@@ -1,5 +1,5 @@
-"""Reports shown by a small server on this machine, which a page from disk is not: it keeps what a reviewer says of a call
-as `labels.json` beside the report.
+"""Reports shown by a small server on this machine, which can do what a page from disk cannot: keep what a reviewer says
+of a call as `labels.json` beside the report.
 
 It answers to this machine's own names only, and writes for the page that it served only (a token in it).
 """
@@ -11,7 +11,7 @@ import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -111,10 +111,10 @@ def _inside(root: Path, path: str) -> Path | None:
     return found if found.is_relative_to(root) else None
 
 
-def _add(folder: Path, label: Label) -> list[object]:
+def _add(folder: Path, label: Label) -> list[dict[str, Any]]:
     """All labels of the call, the new one last. Whole or not at all; `OSError` when it cannot be written."""
     label.saved_at = datetime.now(UTC).isoformat(timespec="seconds")
-    kept: list[object] = [*labels(folder), label.model_dump()][-MAX_LABELS:]
+    kept = [*labels(folder), label.model_dump()][-MAX_LABELS:]
     fresh = folder / ".labels.json.new"
     fresh.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
     os.replace(fresh, folder / "labels.json")

@@ -83,7 +83,8 @@ def _hear(call: CallAudio) -> tuple[dict[Side, list[Voice]], list[Event]]:
         tones = line.tones(samples, side, level)
         keys = line.merged(keys, tones)
         voices[side] = line.without_keys(speech.voices(samples, level), tones)
-    return voices, keys
+    caller, bot = voices["caller"], voices["bot"]
+    return {"caller": speech.without_leaks(caller, bot), "bot": speech.without_leaks(bot, caller)}, keys
 
 
 def _turns(found: Exchange, call: CallAudio, rate: int) -> list[Turn]:

@@ -7,8 +7,10 @@ asked as a second opinion, calls enough of it speech. Nothing here is what a liv
 from __future__ import annotations
 
 import mmap
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,8 @@ ASKED = 240
 """Samples that WebRTC's detector is asked about at once: 30 ms."""
 LEAST_SHARE = 0.2
 """Of them that it must call speech."""
+MOSTLY, LEAK_DB = 0.8, 15.0
+"""So much of a voice within the other side's, and so far below its own side's level, is the other side come through."""
 Levels = npt.NDArray[np.float32]
 
 
@@ -100,6 +104,30 @@ def voices(samples: Samples, level: Levels | None = None) -> list[Voice]:
         for start, end in found
         if _speech(samples[start * STEP : end * STEP])
     ]
+
+
+def without_leaks(mine: list[Voice], theirs: list[Voice]) -> list[Voice]:
+    """Voices that are not the other side's come through: within its speech, far below this side's own level."""
+    alone = [voice.level_dbfs for voice in mine if _covered(voice, theirs) < MOSTLY]
+    if not alone:
+        return mine
+    usual = float(np.median(alone))
+    return [v for v in mine if _covered(v, theirs) < MOSTLY or v.level_dbfs > usual - LEAK_DB]
+
+
+def _covered(voice: Voice, others: list[Voice]) -> float:
+    """Share of a voice during which the others speak."""
+    first = max(0, bisect_left(others, voice.start, key=_start) - 1)
+    shared = 0
+    for other in islice(others, first, None):
+        if other.start >= voice.end:
+            break
+        shared += max(0, min(voice.end, other.end) - max(voice.start, other.start))
+    return shared / max(1, voice.end - voice.start)
+
+
+def _start(voice: Voice) -> int:
+    return voice.start
 
 
 def _runs(yes: npt.NDArray[np.bool_], join: int) -> list[tuple[int, int]]:

@@ -58,8 +58,8 @@ def _gaps(found: Exchange) -> list[Moment]:
 def _delays(delays: Sequence[tuple[Taken, int]]) -> list[Moment]:
     return [
         Moment(
-            end_ms, taken.at_ms, f"The turn was taken after {(taken.at_ms - end_ms) / 1000:.1f} s", "endpoint_delay_p95",
-            round((taken.at_ms - end_ms) / DELAY_LIMIT_MS, 3),
+            end_ms, taken.at_ms, f"The turn was taken after {(taken.at_ms - end_ms) / 1000:.1f} s",
+            "endpoint_delay_p95", round((taken.at_ms - end_ms) / DELAY_LIMIT_MS, 3),
         )
         for taken, end_ms in delays
     ]  # fmt: skip

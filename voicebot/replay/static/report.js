@@ -211,33 +211,45 @@ function events() {
   if (!verdict.events.length) $("events").append(make("li", "Nothing out of the ordinary."));
 }
 
+const GROUPS = { latency: "Latency", turns: "Taking turns", language: "Language", outcome: "Outcome", media: "The line", cost: "Cost" };
+
 function metrics() {
-  const golden = Object.fromEntries(verdict.compared.map((each) => [each.name, each]));
-  for (const group of ["latency", "turns", "language", "outcome", "media", "cost"]) {
-    const table = make("table"), body = make("tbody");
-    table.append(make("caption", group[0].toUpperCase() + group.slice(1)));
-    const first = make("tr");
-    for (const [text, kind] of [["metric", ""], ["value", "number"], ["limit", "number"], ...(verdict.compared.length ? [["golden", "number"], ["change", "number"]] : [])]) first.append(make("td", text, `${kind} quiet`));
-    const heading = make("thead");
-    heading.append(first);
-    for (const metric of verdict.metrics.filter((each) => each.group === group)) {
-      const row = make("tr", "", metric.alarm ? "alarm" : ""), name = make("th");
-      name.scope = "row";
-      name.append(make("b", metric.title), make("span", metric.definition + (metric.why ? ` Not known: ${metric.why}.` : ""), "definition"));
-      const text = typeof metric.value === "string" && metric.value.length > 20;
-      row.append(name, make("td", shown(metric), `value ${text ? "long" : "number"}`), make("td", metric.limit === null ? "" : `${metric.better === "higher" ? "≥" : "≤"} ${metric.limit}`, "number quiet"));
-      if (verdict.compared.length) {
-        const compared = golden[metric.name];
-        const change = compared ? (compared.delta === null ? compared.outcome : `${compared.delta > 0 ? "+" : ""}${+compared.delta.toFixed(2)}`) : "";
-        const cell = make("td", change, `number ${compared?.outcome || ""}`);
-        cell.title = compared?.text || "";
-        row.append(make("td", compared ? shown({ ...metric, count: null }, compared.golden) : "", "number quiet"), cell);
-      }
-      body.append(row);
-    }
-    table.append(heading, body);
-    $("metrics").append(table);
+  for (const [group, title] of Object.entries(GROUPS)) {
+    const all = verdict.metrics.filter((each) => each.group === group);
+    const known = all.filter((each) => each.value !== null), rest = all.filter((each) => each.value === null);
+    $("metrics").append(make("h3", title));
+    if (known.length) $("metrics").append(table(known));
+    if (!rest.length) continue;
+    const more = make("details");
+    more.append(make("summary", `${rest.length} that this recording does not tell`), table(rest));
+    $("metrics").append(more);
   }
+}
+
+function table(list) {
+  const golden = Object.fromEntries(verdict.compared.map((each) => [each.name, each]));
+  const found = make("table"), heading = make("thead"), first = make("tr"), body = make("tbody");
+  const columns = ["metric", "value", "limit", ...(verdict.compared.length ? ["golden", "change"] : [])];
+  columns.forEach((text, number) => first.append(make("td", text, number ? "number quiet" : "quiet")));
+  heading.append(first);
+  for (const metric of list) {
+    const row = make("tr", "", metric.alarm ? "alarm" : ""), name = make("th");
+    name.scope = "row";
+    name.append(make("b", metric.title), make("span", metric.definition + (metric.why ? ` Not known: ${metric.why}.` : ""), "definition"));
+    const long = typeof metric.value === "string" && metric.value.length > 20;
+    const limit = metric.limit === null ? "" : `${metric.better === "higher" ? "≥" : "≤"} ${shown({ ...metric, count: null }, metric.limit)}`;
+    row.append(name, make("td", shown(metric), `value ${long ? "long" : "number"}`), make("td", limit, "number quiet"));
+    if (verdict.compared.length) {
+      const compared = golden[metric.name];
+      const change = compared ? (compared.delta === null ? compared.outcome : `${compared.delta > 0 ? "+" : ""}${+compared.delta.toFixed(2)}`) : "";
+      const cell = make("td", change, `number ${compared?.outcome || ""}`);
+      cell.title = compared?.text || "";
+      row.append(make("td", compared ? shown({ ...metric, count: null }, compared.golden) : "", "number quiet"), cell);
+    }
+    body.append(row);
+  }
+  found.append(heading, body);
+  return found;
 }
 
 function versions() {

@@ -3,6 +3,7 @@ const { suite } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const CHARTED = ["response_gap_p95", "endpoint_delay_p95", "stop_time_p95", "talk_over", "dead_air_longest", "wer", "key_terms", "mos"];
 const COLUMNS = ["response_gap_p95", "stop_time_p95", "talk_over", "dead_air", "wer", "mos"];
+const WORDS = { pass: "good", alarms: "with alarms", failed: "not judged" };
 const ORDER = { failed: 3, worse: 2, changed: 1, pass: 0 };
 
 function make(tag, text = "", kind = "") {
@@ -33,26 +34,32 @@ function alarms(call) {
   return call.metrics.filter((each) => each.alarm);
 }
 
+/* Without a golden run a call is good or it has alarms. */
+function word(call) {
+  return call.outcome === "pass" && !call.compared.length && alarms(call).length ? "alarms" : call.outcome;
+}
+
 function weight(call) {
   return ORDER[call.outcome] * 1000 + call.compared.reduce((sum, each) => sum + badness(each, call), 0) * 10 + alarms(call).length;
 }
 
 function headline() {
   const counts = {};
-  for (const call of suite.calls) counts[call.outcome] = (counts[call.outcome] || 0) + 1;
+  for (const call of suite.calls) counts[word(call)] = (counts[word(call)] || 0) + 1;
   document.title = `${suite.title} – voicebot`;
   $("mode").textContent = `replay ${suite.mode}, suite`;
   $("title").textContent = suite.title;
-  $("counts").textContent = `${suite.calls.length} calls: ${Object.entries(counts).map(([name, count]) => `${count} ${name}`).join(", ")}`;
+  $("counts").textContent = `${suite.calls.length} calls: ${Object.entries(counts).map(([name, count]) => `${count} ${WORDS[name] || name}`).join(", ")}`;
   const worse = {};
   for (const call of suite.calls) {
     for (const each of call.compared) if (each.outcome === "worse") (worse[each.name] ||= []).push({ call, each, much: badness(each, call) });
   }
   const named = Object.entries(worse).sort((a, b) => b[1].length - a[1].length || b[1][0].much - a[1][0].much);
-  $("verdict").className = named.length || counts.failed ? "bad" : "good";
+  $("verdict").className = named.length || counts.failed || counts.alarms ? "bad" : "good";
   const title = (name, call) => metric(call, name)?.title || name;
   $("verdict-title").textContent = named.length ? `Worse: ${named.map(([name, list]) => `${title(name, list[0].call)} (${list.length})`).join(", ")}`
-    : counts.failed ? `${counts.failed} calls could not be judged` : "Nothing got worse";
+    : suite.calls.some((call) => call.compared.length) ? "Nothing got worse"
+    : counts.alarms ? `${counts.alarms} of ${suite.calls.length} calls have alarms` : "No call has an alarm";
   for (const { call, each } of named.flatMap(([, list]) => list).sort((a, b) => b.much - a.much).slice(0, 12)) {
     const item = make("li"), name = make("p");
     name.append(link(call));
@@ -80,7 +87,6 @@ function chart(name) {
   const low = Math.min(...all), high = Math.max(...all), wide = high - low || 1;
   const space = "http://www.w3.org/2000/svg", svg = document.createElementNS(space, "svg");
   svg.setAttribute("viewBox", "0 0 300 56");
-  svg.setAttribute("preserveAspectRatio", "none");
   const x = (value) => 8 + ((value - low) / wide) * 284;
   const draw = (tag, told) => {
     const mark = document.createElementNS(space, tag);
@@ -125,7 +131,7 @@ function rows() {
     const passes = call.runs ? ` ${call.passed} of ${call.runs}` : "";
     const worse = call.compared.filter((each) => each.outcome === "worse").map((each) => metric(call, each.name)?.title || each.name);
     const why = call.note || worse.join(", ") || alarms(call).map((each) => each.title).join(", ");
-    row.append(name, make("td", call.outcome + passes, { worse: "worse", failed: "worse", changed: "changed" }[call.outcome] || "better"), make("td", why, "long"));
+    row.append(name, make("td", (WORDS[word(call)] || word(call)) + passes, { pass: "better", changed: "changed" }[word(call)] || "worse"), make("td", why, "long"));
     for (const each of some) row.append(make("td", shown(metric(call, each)), `number ${metric(call, each)?.alarm ? "worse" : ""}`));
     body.append(row);
   }

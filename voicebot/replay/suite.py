@@ -1,0 +1,81 @@
+"""Many recordings at once: in parallel, each in a process of a pool, with what an earlier run found taken as it is."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from voicebot import log
+from voicebot.config import Settings
+from voicebot.replay.inputs.load import recordings
+from voicebot.replay.task import Task, earlier, work
+from voicebot.replay.verdict import SuiteCall
+
+TASKS_EACH = 16
+"""Recordings that a process of the pool sees; then a fresh one takes its place, and what it held is given back."""
+SAME, WORSE, NOT_RUN = 0, 1, 2
+"""Exit codes."""
+
+
+def sources(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """(recording, its name) of all under `paths`. What is in a folder is named by its way from there, so that names
+    do not collide."""
+    for path in paths:
+        for each in recordings(path):
+            yield each, each.relative_to(path).with_suffix("").as_posix() if each != path else path.stem
+
+
+def run(
+    tasks: Sequence[Task], settings: Settings, jobs: int, fresh: bool, on_done: Callable[[Task, bool], None]
+) -> list[SuiteCall]:
+    """Every call, in the order of the tasks. `on_done(task, earlier)` is called as each is there. `fresh`: nothing is
+    taken from an earlier run."""
+    found: dict[int, list[SuiteCall]] = {}
+    left: list[int] = []
+    for number, task in enumerate(tasks):
+        before = None if fresh else earlier(task, settings)
+        if before is None:
+            left.append(number)
+        else:
+            found[number] = before
+            on_done(task, True)
+    if jobs == 1 or len(left) == 1:
+        for number in left:
+            found[number] = work(tasks[number], settings)
+            on_done(tasks[number], False)
+    elif left:
+        for number, calls in _pool(tasks, settings, left, jobs):
+            found[number] = calls
+            on_done(tasks[number], False)
+    return [call for number in range(len(tasks)) for call in found[number]]
+
+
+def _pool(
+    tasks: Sequence[Task], settings: Settings, left: Sequence[int], jobs: int
+) -> Iterator[tuple[int, list[SuiteCall]]]:
+    spawned = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(jobs, len(left)), spawned, _quiet, max_tasks_per_child=TASKS_EACH)
+    try:
+        waiting: dict[Future[list[SuiteCall]], int] = {pool.submit(work, tasks[n], settings): n for n in left}
+        for done in as_completed(waiting):
+            number = waiting[done]
+            try:
+                yield number, done.result()
+            except BrokenProcessPool:
+                note = "The process that replayed it was killed, perhaps for its memory."
+                yield number, [SuiteCall(tasks[number].name, "", "failed", note=note)]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _quiet() -> None:
+    log.configure(level="error")
+
+
+def exit_code(calls: Sequence[SuiteCall]) -> int:
+    """0: all the same or better; 1: some are worse; 2: some could not be run, and of the others none is worse."""
+    outcomes = {call.outcome for call in calls}
+    return WORSE if "worse" in outcomes else NOT_RUN if "failed" in outcomes else SAME

@@ -1,0 +1,172 @@
+"""One recording, replayed and judged: what a suite gives to each of its processes.
+
+Runs to its end whatever the recording is: what cannot be replayed is a result, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from voicebot import __version__, log
+from voicebot.config import Settings
+from voicebot.errors import UsageError, VoicebotError
+from voicebot.replay import clock, golden
+from voicebot.replay.cassette import Cassette, Mode
+from voicebot.replay.inputs.load import load
+from voicebot.replay.plans import plan_of
+from voicebot.replay.recording import CallAudio
+from voicebot.replay.rehear import rehear
+from voicebot.replay.rerun import rerun
+from voicebot.replay.scoring import score
+from voicebot.replay.verdict import Suite, SuiteCall, Verdict, read_suite, write
+
+RESULT = "result.json"
+MADE = ("audio.wav", "timeline.jsonl", "turns.jsonl")
+"""What a replay writes, as a call's folder has it; the sound is renamed to `NEW` when it has been judged."""
+NEW = "new.wav"
+_log = log.get("replay")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    path: Path
+    mode: Literal["score", "rehear", "rerun"]
+    out: Path
+    golden: Path
+    accept: bool = False
+    """Store what comes out as golden run, whatever it is."""
+    dialplan: str = ""
+    pace: str = "recorded"
+    cassette: Path | None = None
+    engines: Mode = "auto"
+    repeat: int = 1
+    least: float = 0.5
+    """Share of the runs that must not be worse."""
+    name: str = ""
+    """Of its folder under `out`; a recording with several calls has one for each."""
+
+    @property
+    def folder(self) -> Path:
+        return self.out / _safe(self.name or self.path.stem)
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "call"
+
+
+# --- results that are there already --------------------------------------------------------------------------------
+
+
+def earlier(task: Task, settings: Settings) -> list[SuiteCall] | None:
+    """What an earlier run of the same task found; None where there was none, or anything has changed since."""
+    try:
+        found = orjson.loads((task.folder / RESULT).read_bytes())
+        if task.accept or found["of"] != _of(task, settings):
+            return None
+        return list(read_suite(orjson.dumps(found["suite"])).calls)
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, VoicebotError):
+        return None
+
+
+def _keep(task: Task, settings: Settings, calls: Sequence[SuiteCall]) -> None:
+    suite = orjson.loads(write(Suite(task.name, task.mode, tuple(calls))))
+    task.folder.mkdir(parents=True, exist_ok=True)
+    (task.folder / RESULT).write_bytes(orjson.dumps({"of": _of(task, settings), "suite": suite}))
+
+
+def _of(task: Task, settings: Settings) -> str:
+    """Changes with anything that the result depends on."""
+    told = [__version__, str(task.path), task.mode, task.dialplan, task.pace, task.engines, task.repeat, task.least]
+    files = [task.path, *(sorted(task.path.iterdir()) if task.path.is_dir() else ())]
+    files += sorted(task.golden.glob(f"*.{task.mode}.json"))
+    files += sorted(settings.dialplans.glob("*")) if settings.dialplans.is_dir() else [settings.dialplans]
+    files += [Path(task.dialplan)] if task.dialplan else []
+    stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists()]
+    return hashlib.sha256(orjson.dumps([told, stamps])).hexdigest()[:32]
+
+
+# --- the work ------------------------------------------------------------------------------------------------------
+
+
+def work(task: Task, settings: Settings) -> list[SuiteCall]:
+    """Every call of the recording."""
+    found = list(_calls(task, settings))
+    _keep(task, settings, found)
+    return found
+
+
+def _calls(task: Task, settings: Settings) -> Iterator[SuiteCall]:
+    try:
+        calls = load(task.path)
+    except VoicebotError as error:
+        yield SuiteCall(task.name or task.path.name, "", "failed", note=str(error))
+        return
+    for number, call in enumerate(calls):
+        folder = task.folder / _safe(call.name) if len(calls) > 1 else task.folder
+        name = f"{task.name or call.name}{f'/{number + 1}' if len(calls) > 1 else ''}"
+        try:
+            yield _judged(task, settings, call, folder, name)
+        except VoicebotError as error:
+            yield SuiteCall(name, "", "failed", call.duration_ms, str(error))
+        except Exception as error:  # one call must not end the suite
+            _log.error("replay_broke", call=name, exc_info=error)
+            yield SuiteCall(name, "", "failed", call.duration_ms, f"{call.name}: it broke ({type(error).__name__}).")
+
+
+def _judged(task: Task, settings: Settings, call: CallAudio, folder: Path, name: str) -> SuiteCall:
+    folder.mkdir(parents=True, exist_ok=True)
+    call = replace(call, name=name)
+    runs: list[Verdict] = []
+    for _ in range(task.repeat):
+        made, verdict = one(task, settings, call, folder)
+        runs.append(verdict)
+    verdict = golden.middle(runs)
+    if task.accept:
+        golden.accept(task.golden, verdict)
+    before = golden.golden_of(task.golden, verdict)
+    passed = sum(golden.outcome_of(golden.compare(before, run)) != "worse" for run in runs) if before else task.repeat
+    verdict = replace(verdict, compared=golden.compare(before, verdict) if before else ())
+    _report(verdict, made, folder)
+    outcome = golden.outcome_of(verdict.compared)
+    if task.repeat > 1:  # a median that looks worse is not, when most runs are as good as ever; nor the other way round
+        outcome = "worse" if passed < task.least * task.repeat else "changed" if outcome != "pass" else "pass"
+    return SuiteCall(
+        name, folder.relative_to(task.out).as_posix(), outcome, verdict.duration_ms,
+        "" if before else "no golden run yet: --accept makes this one it", verdict.metrics, verdict.compared,
+        passed if task.repeat > 1 else None, task.repeat if task.repeat > 1 else None,
+    )  # fmt: skip
+
+
+def one(task: Task, settings: Settings, call: CallAudio, folder: Path) -> tuple[CallAudio, Verdict]:
+    """(the call as it is now, its verdict) of one run. `UsageError` when it cannot be run."""
+    if task.mode == "score":
+        return call, score(call)
+    for name in (*MADE, NEW):
+        (folder / name).unlink(missing_ok=True)
+    plan, diverged = plan_of(call, settings, task.dialplan), None
+    if task.mode == "rehear":
+        clock.run(rehear(call, plan[0] if plan else None, settings, folder))
+    elif plan is None:
+        raise UsageError(f"{call.name} does not say which dialplan took it; say --dialplan.")
+    else:
+        tape = Cassette(task.cassette, task.engines)
+        diverged = clock.run(rerun(call, plan[1], settings, folder, task.pace, tape)).diverged_ms
+    (found,) = load(folder)
+    timed = task.mode == "rehear" or task.pace == "recorded"
+    said = call.reference if timed else tuple(replace(each, start_ms=None, end_ms=None) for each in call.reference)
+    made = replace(found, name=call.name, reference=said)
+    verdict = replace(score(made, task.mode), diverged_ms=diverged)
+    return made, verdict
+
+
+def _report(verdict: Verdict, call: CallAudio, folder: Path) -> None:
+    (folder / "report.json").write_bytes(write(verdict))
+    if (folder / "audio.wav").exists():
+        (folder / "audio.wav").rename(folder / NEW)

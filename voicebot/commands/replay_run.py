@@ -20,9 +20,10 @@ from voicebot.errors import UsageError
 from voicebot.replay import suite
 from voicebot.replay.cassette import Mode
 from voicebot.replay.junit import junit
+from voicebot.replay.page import write_suite
 from voicebot.replay.rerun import PACES
 from voicebot.replay.task import Task
-from voicebot.replay.verdict import Suite, SuiteCall, write
+from voicebot.replay.verdict import Suite, SuiteCall
 
 Files = Annotated[list[Path], typer.Argument(help="Recordings, captures, call folders, or folders of these.")]
 Out = Annotated[Path, typer.Option(help="Folder for what comes out, a folder for each call.")]
@@ -100,8 +101,7 @@ def _run(
         bar = progress.add_task(whole.mode, total=len(tasks))
         found = suite.run(tasks, Settings(), jobs, fresh, lambda *_: progress.advance(bar))
     judged = Suite(", ".join(file.name for file in files), whole.mode, tuple(found))
-    whole.out.mkdir(parents=True, exist_ok=True)
-    (whole.out / "suite.json").write_bytes(write(judged))
+    write_suite(judged, whole.out)
     if junit_file:
         junit_file.write_bytes(junit(judged))
     _print(console, found)

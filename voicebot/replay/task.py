@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from voicebot.errors import UsageError, VoicebotError
 from voicebot.replay import clock, golden
 from voicebot.replay.cassette import Cassette, Mode
 from voicebot.replay.inputs.load import load
+from voicebot.replay.page import write_report
 from voicebot.replay.plans import plan_of
 from voicebot.replay.recording import CallAudio
 from voicebot.replay.rehear import rehear
@@ -28,9 +30,8 @@ from voicebot.replay.scoring import score
 from voicebot.replay.verdict import Suite, SuiteCall, Verdict, read_suite, write
 
 RESULT = "result.json"
-MADE = ("audio.wav", "timeline.jsonl", "turns.jsonl")
-"""What a replay writes, as a call's folder has it; the sound is renamed to `NEW` when it has been judged."""
-NEW = "new.wav"
+CALL, NEW = "call", "new.wav"
+"""What a replay makes: a call's folder like any other, within the report's; and its sound again, beside the report."""
 _log = log.get("replay")
 
 
@@ -84,12 +85,12 @@ def _keep(task: Task, settings: Settings, calls: Sequence[SuiteCall]) -> None:
 def _of(task: Task, settings: Settings) -> str:
     """Changes with anything that the result depends on."""
     told = [__version__, str(task.path), task.mode, task.dialplan, task.pace, task.engines, task.repeat, task.least]
-    files = [task.path, *(sorted(task.path.iterdir()) if task.path.is_dir() else ())]
-    files += sorted(task.golden.glob(f"*.{task.mode}.json"))
-    files += sorted(settings.dialplans.glob("*")) if settings.dialplans.is_dir() else [settings.dialplans]
-    files += [Path(task.dialplan)] if task.dialplan else []
-    stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists()]
-    return hashlib.sha256(orjson.dumps([told, stamps])).hexdigest()[:32]
+    sound = [task.path, *(sorted(task.path.iterdir()) if task.path.is_dir() else ())]
+    stamps = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sound]
+    small = [*sorted(task.golden.glob(f"*.{task.mode}.json")), Path(task.dialplan)]
+    small += sorted(settings.dialplans.glob("*.y*ml")) if settings.dialplans.is_dir() else [settings.dialplans]
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in small if file.is_file()]
+    return hashlib.sha256(orjson.dumps([told, stamps, contents])).hexdigest()[:32]
 
 
 # --- the work ------------------------------------------------------------------------------------------------------
@@ -148,17 +149,16 @@ def one(task: Task, settings: Settings, call: CallAudio, folder: Path) -> tuple[
     """(the call as it is now, its verdict) of one run. `UsageError` when it cannot be run."""
     if task.mode == "score":
         return call, score(call)
-    for name in (*MADE, NEW):
-        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(made_in := folder / CALL, ignore_errors=True)
     plan, diverged = plan_of(call, settings, task.dialplan), None
     if task.mode == "rehear":
-        clock.run(rehear(call, plan[0] if plan else None, settings, folder))
+        clock.run(rehear(call, plan[0] if plan else None, settings, made_in))
     elif plan is None:
         raise UsageError(f"{call.name} does not say which dialplan took it; say --dialplan.")
     else:
         tape = Cassette(task.cassette, task.engines)
-        diverged = clock.run(rerun(call, plan[1], settings, folder, task.pace, tape)).diverged_ms
-    (found,) = load(folder)
+        diverged = clock.run(rerun(call, plan[1], settings, made_in, task.pace, tape)).diverged_ms
+    (found,) = load(made_in)
     timed = task.mode == "rehear" or task.pace == "recorded"
     said = call.reference if timed else tuple(replace(each, start_ms=None, end_ms=None) for each in call.reference)
     made = replace(found, name=call.name, reference=said)
@@ -167,6 +167,10 @@ def one(task: Task, settings: Settings, call: CallAudio, folder: Path) -> tuple[
 
 
 def _report(verdict: Verdict, call: CallAudio, folder: Path) -> None:
-    (folder / "report.json").write_bytes(write(verdict))
-    if (folder / "audio.wav").exists():
-        (folder / "audio.wav").rename(folder / NEW)
+    write_report(verdict, call, folder)
+    (folder / NEW).unlink(missing_ok=True)
+    if (sound := folder / CALL / "audio.wav").exists():
+        try:
+            (folder / NEW).hardlink_to(sound)
+        except OSError:  # a file system without links
+            shutil.copy(sound, folder / NEW)

@@ -32,6 +32,7 @@ from voicebot.engines.guard import Watch
 from voicebot.errors import UsageError
 from voicebot.replay.cassette import Cassette
 from voicebot.replay.clock import clock
+from voicebot.replay.masking import same_but_masked
 from voicebot.replay.patient_line import PatientLine, utterances
 from voicebot.replay.recorded_bot import stretches
 from voicebot.replay.recorded_line import RecordedLine
@@ -139,7 +140,7 @@ def diverged_ms(then: CallAudio, today: Sequence[Record]) -> int | None:
     first said anything. None where it never did."""
     expected = _answers(then.records) or [(0, each.text) for each in then.reference if each.side == "bot"]
     for index, (ms, text) in enumerate(_answers(today)):
-        if index >= len(expected) or normalise(expected[index][1]) != normalise(text):
+        if index >= len(expected) or not same_but_masked(normalise(expected[index][1]), normalise(text)):
             return ms
     return None
 

@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"\d(?:[\s().+/-]*\d){2,}")
 _EMAIL = re.compile(r"\S+@\S+|\b\w+(?: dot \w+)? at \w+ dot \w+\b", re.I)
 _NAMED = re.compile(r"(\b(?:name is|name's|names|call me|speaking with)\s+)((?:[\w'’-]+\s*){1,3})", re.I)
 _WORD = re.compile(r"[\w'’-]+")
-_PIECES = frozenset({*DIGITS, *TEENS, *TENS, *TIMES, *ALPHABET, "hundred", "dash", "hyphen", "at", "dot"})
+_PIECES = frozenset({*DIGITS, *TEENS, *TENS, *TIMES, *ALPHABET, "hundred", "dash", "hyphen"})
 
 
 def personal_words(records: Iterable[Record], plan: Dialplan | None) -> frozenset[str]:
@@ -53,10 +53,10 @@ def personal_slots(plan: Dialplan | None) -> frozenset[str]:
 
 def masked(text: str, words: Collection[str] = ()) -> str:
     """`text` with a mask for each stretch that is personal. `words` are in small letters."""
-    for pattern in (_EMAIL, _NUMBER):
-        text = pattern.sub(MASK, text)
-    text = _NAMED.sub(lambda found: f"{found[1]}{MASK} ", text)
-    return _joined(_runs_masked(text, words)).strip() if text.strip() else text
+    hidden = _NUMBER.sub(MASK, _EMAIL.sub(MASK, text))
+    hidden = _NAMED.sub(lambda found: f"{found[1]}{MASK} ", hidden)
+    hidden = _joined(_runs_masked(hidden, words))
+    return hidden.strip() if MASK in hidden else text
 
 
 def _runs_masked(text: str, words: Collection[str]) -> str:

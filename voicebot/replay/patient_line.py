@@ -105,7 +105,9 @@ class PatientLine:
             ticks += 1
             await asyncio.sleep(max(0.0, start + ticks * FRAME_MS / 1000 - loop.time()))
             played = self._far.play()
-            self._bot_ms = 0 if self._far.quiet_ms >= QUIET_MS else self._bot_ms + FRAME_MS
+            quiet_ms = self._far.quiet_ms
+            silent = quiet_ms >= QUIET_MS or (quiet_ms > 0 and not self._bot_ms)
+            self._bot_ms = 0 if silent else self._bot_ms + FRAME_MS
             said = Audio(self._say(), self._at)
             self._at += FRAME_SAMPLES
             for each in played:

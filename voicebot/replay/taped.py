@@ -213,7 +213,7 @@ class TapedSession:
                     yield event
 
     def _request(self, turn: CallerTurn) -> Request:
-        return Request("llm", self._llm.name, str(_words(turn)), [self._told, _plain(turn)])
+        return Request("llm", self._llm.name, _shown(turn), [*self._told, _plain(turn)])
 
     async def _own(self) -> LlmSession:
         """The engine's session, which knows the call so far."""
@@ -241,6 +241,10 @@ class TapedSession:
 
 def _words(turn: CallerTurn) -> Any:
     return turn.words.text if isinstance(turn, Heard) else _plain(turn)
+
+
+def _shown(turn: CallerTurn) -> str:
+    return turn.words.text if isinstance(turn, Heard) else type(turn).__name__
 
 
 def _plain(turn: CallerTurn | Past) -> Any:

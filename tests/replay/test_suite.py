@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -12,6 +13,8 @@ from typer.testing import CliRunner, Result
 from tests.replay.recorded_calls import NO, call, channel, noise, settings, taken, write_call
 from voicebot.carriers.wavline import read
 from voicebot.cli import app
+from voicebot.replay import suite
+from voicebot.replay.task import Task, earlier, work
 from voicebot.replay.verdict import read_suite
 
 KIOSK = """
@@ -126,3 +129,23 @@ def test_a_folder_is_replayed_in_parallel_with_the_same_result(folder: Path) -> 
     two = replay(folder, "rehear", "--fresh", "--jobs", "2")
 
     assert (0, one.output) == (two.exit_code, two.output)
+
+
+def test_no_two_recordings_have_the_same_name(tmp_path: Path) -> None:
+    for name in ("a/x.wav", "b/x.wav", "b/y.wav", "b/c/x.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_call(tmp_path / name, call(channel(1), channel(1)))
+
+    found = suite.sources([tmp_path / "a/x.wav", tmp_path / "b/x.wav", tmp_path / "b"])
+
+    assert ["x", "x-2", "c/x", "x-3", "y"] == [name for _, name in found]
+
+
+def test_who_is_asked_live_is_asked_again_unless_the_suite_was_broken_off(folder: Path) -> None:
+    task = Task(folder / "calls/monday", "rerun", folder / "out", folder / "golden", engines="live", name="monday")
+    world = settings(folder, KIOSK)
+    calls = [replace(each, folder="monday") for each in work(task, world)]
+
+    assert [calls] == [[replace(each, folder="monday") for each in earlier(task, world) or ()]], "broken off"
+    (folder / "out/suite.json").write_bytes(b"{}")
+    assert None is earlier(task, world), "a whole suite is there"

@@ -19,6 +19,7 @@ from voicebot.config import Settings
 from voicebot.errors import UsageError
 from voicebot.replay import suite
 from voicebot.replay.cassette import Mode
+from voicebot.replay.inputs.load import Told
 from voicebot.replay.junit import junit
 from voicebot.replay.page import write_suite
 from voicebot.replay.rerun import PACES
@@ -28,6 +29,7 @@ from voicebot.replay.verdict import Suite, SuiteCall
 Files = Annotated[list[Path], typer.Argument(help="Recordings, captures, call folders, or folders of these.")]
 Out = Annotated[Path, typer.Option(help="Folder for what comes out, a folder for each call.")]
 Plan = Annotated[str, typer.Option("--dialplan", help="Name or file; default: the one the call was taken with.")]
+Caller = Annotated[str, typer.Option(help="Which channel is the caller: left, right, or find.")]
 Golden = Annotated[Path | None, typer.Option(help="Folder of golden runs; default: `golden` beside the recording.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Make what comes out the golden run.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Calls at once, each in a process.")]
@@ -41,6 +43,7 @@ def rehear(
     files: Files,
     out: Out = OUT,
     dialplan: Plan = "",
+    caller: Caller = "find",
     golden: Golden = None,
     accept: Accept = False,
     jobs: Jobs = CORES,
@@ -48,7 +51,7 @@ def rehear(
     junit: Junit = None,
 ) -> None:
     """Hear calls again with today's ears: the caller's side through voice activity, recogniser and turn machine."""
-    whole = Task(Path(), "rehear", out, golden or Path(), accept, dialplan)
+    whole = Task(Path(), "rehear", out, Path(), accept, dialplan, told=_told(caller))
     _run(files, whole, golden, None, jobs, fresh, junit)
 
 
@@ -56,6 +59,7 @@ def rerun(
     files: Files,
     out: Out = OUT,
     dialplan: Plan = "",
+    caller: Caller = "find",
     pace: Annotated[
         str, typer.Option(help="recorded: the caller speaks when they did; turns: they wait for the bot.")
     ] = "recorded",
@@ -78,8 +82,16 @@ def rerun(
     if live and recorded:
         raise UsageError("--live asks everybody and --recorded nobody. Say one of them.")
     mode: Mode = "live" if live else "recorded" if recorded else "auto"
-    whole = Task(Path(), "rerun", out, Path(), accept, dialplan, pace, cassette, mode, repeat, least)
+    whole = Task(Path(), "rerun", out, Path(), accept, dialplan, pace, cassette, mode, repeat, least, _told(caller))
     _run(files, whole, golden, cassette, jobs, fresh, junit)
+
+
+def _told(caller: str) -> Told:
+    match caller:
+        case "find" | "left" | "right":
+            return Told(caller)
+        case _:
+            raise UsageError(f"There is no channel {caller!r}. Use left, right or find.")
 
 
 def _run(
@@ -88,11 +100,10 @@ def _run(
 ) -> None:  # fmt: skip
     log.configure(level="error")
     tasks = []
-    for file in files:
-        beside = file if file.is_dir() and not (file / "audio.wav").is_file() else file.parent
-        for path, name in suite.sources([file]):
-            golden_at, cassette_at = golden or beside / "golden", cassette or beside / "cassette"
-            tasks.append(replace(whole, path=path, name=name, golden=golden_at, cassette=cassette_at))
+    for path, name in suite.sources(files):
+        beside = _beside(path, files)
+        golden_at, cassette_at = golden or beside / "golden", cassette or beside / "cassette"
+        tasks.append(replace(whole, path=path, name=name, golden=golden_at, cassette=cassette_at))
     if not tasks:
         raise UsageError("There is no recording in " + ", ".join(map(str, files)) + ".")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -106,6 +117,11 @@ def _run(
         junit_file.write_bytes(junit(judged))
     _print(console, found)
     raise typer.Exit(suite.exit_code(found))
+
+
+def _beside(path: Path, files: Sequence[Path]) -> Path:
+    """The folder that was given and holds the recording; of a recording that was given itself, its folder."""
+    return next((file for file in files if file in path.parents), path.parent)
 
 
 _MARKS = {"pass": "[green]✓[/]", "changed": "[yellow]≠[/]", "worse": "[red]✗[/]", "failed": "[red]?[/]"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,17 +16,20 @@ from voicebot.replay.task import Task, earlier, work
 from voicebot.replay.verdict import SuiteCall
 
 TASKS_EACH = 16
-"""Recordings that a process of the pool sees; then a fresh one takes its place, and what it held is given back."""
+"""Recordings for each process of a pool; then there is a fresh pool, and what the old one held is given back."""
 SAME, WORSE, NOT_RUN = 0, 1, 2
 """Exit codes."""
 
 
 def sources(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """(recording, its name) of all under `paths`. What is in a folder is named by its way from there, so that names
-    do not collide."""
+    """(recording, its name) of all under `paths`. What is in a folder is named by its way from there; no two have the
+    same name."""
+    names = Counter[str]()
     for path in paths:
         for each in recordings(path):
-            yield each, each.relative_to(path).with_suffix("").as_posix() if each != path else path.stem
+            name = each.relative_to(path).with_suffix("").as_posix() if each != path else path.stem
+            names[name] += 1
+            yield each, name if names[name] == 1 else f"{name}-{names[name]}"
 
 
 def run(
@@ -56,19 +60,24 @@ def run(
 def _pool(
     tasks: Sequence[Task], settings: Settings, left: Sequence[int], jobs: int
 ) -> Iterator[tuple[int, list[SuiteCall]]]:
-    spawned = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(left)), spawned, _quiet, max_tasks_per_child=TASKS_EACH)
+    """A pool for so many recordings, then a fresh one: `max_tasks_per_child` may hang (CPython issue 115634)."""
+    for start in range(0, len(left), TASKS_EACH * jobs):
+        batch = left[start : start + TASKS_EACH * jobs]
+        pool = ProcessPoolExecutor(min(jobs, len(batch)), multiprocessing.get_context("spawn"), _quiet)
+        try:
+            waiting: dict[Future[list[SuiteCall]], int] = {pool.submit(work, tasks[n], settings): n for n in batch}
+            for done in as_completed(waiting):
+                yield waiting[done], _result(done, tasks[waiting[done]])
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(done: Future[list[SuiteCall]], task: Task) -> list[SuiteCall]:
     try:
-        waiting: dict[Future[list[SuiteCall]], int] = {pool.submit(work, tasks[n], settings): n for n in left}
-        for done in as_completed(waiting):
-            number = waiting[done]
-            try:
-                yield number, done.result()
-            except BrokenProcessPool:
-                note = "The process that replayed it was killed, perhaps for its memory."
-                yield number, [SuiteCall(tasks[number].name, "", "failed", note=note)]
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        return done.result()
+    except BrokenProcessPool:
+        note = "A process that replayed calls was killed, perhaps for its memory; run it again to go on."
+        return [SuiteCall(task.name, "", "failed", note=note)]
 
 
 def _quiet() -> None:

@@ -20,7 +20,7 @@ from voicebot.config import Settings
 from voicebot.errors import UsageError, VoicebotError
 from voicebot.replay import clock, golden
 from voicebot.replay.cassette import Cassette, Mode
-from voicebot.replay.inputs.load import load
+from voicebot.replay.inputs.load import Told, load
 from voicebot.replay.page import write_report
 from voicebot.replay.plans import plan_of
 from voicebot.replay.recording import CallAudio
@@ -50,6 +50,8 @@ class Task:
     repeat: int = 1
     least: float = 0.5
     """Share of the runs that must not be worse."""
+    told: Told | None = None
+    """What the operator says of the recording."""
     name: str = ""
     """Of its folder under `out`; a recording with several calls has one for each."""
 
@@ -66,14 +68,22 @@ def _safe(name: str) -> str:
 
 
 def earlier(task: Task, settings: Settings) -> list[SuiteCall] | None:
-    """What an earlier run of the same task found; None where there was none, or anything has changed since."""
+    """What an earlier run of the same task found; None where there was none, or anything has changed since. Engines
+    that are asked live may answer otherwise today: of them only a run that was broken off is gone on with."""
     try:
         found = orjson.loads((task.folder / RESULT).read_bytes())
         if task.accept or found["of"] != _of(task, settings):
             return None
+        whole = task.out / "suite.json"
+        if task.engines == "live" and whole.exists() and _age(whole) >= _age(task.folder / RESULT):
+            return None
         return list(read_suite(orjson.dumps(found["suite"])).calls)
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, VoicebotError):
         return None
+
+
+def _age(file: Path) -> int:
+    return file.stat().st_mtime_ns
 
 
 def _keep(task: Task, settings: Settings, calls: Sequence[SuiteCall]) -> None:
@@ -84,7 +94,7 @@ def _keep(task: Task, settings: Settings, calls: Sequence[SuiteCall]) -> None:
 
 def _of(task: Task, settings: Settings) -> str:
     """Changes with anything that the result depends on."""
-    told = [__version__, str(task.path), task.mode, task.dialplan, task.pace, task.engines, task.repeat, task.least]
+    told = [__version__, repr(replace(task, out=Path(), accept=False, cassette=None))]
     sound = [task.path, *(sorted(task.path.iterdir()) if task.path.is_dir() else ())]
     stamps = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sound]
     small = [*sorted(task.golden.glob(f"*.{task.mode}.json")), Path(task.dialplan)]
@@ -105,7 +115,7 @@ def work(task: Task, settings: Settings) -> list[SuiteCall]:
 
 def _calls(task: Task, settings: Settings) -> Iterator[SuiteCall]:
     try:
-        calls = load(task.path)
+        calls = load(task.path, task.told)
     except VoicebotError as error:
         yield SuiteCall(task.name or task.path.name, "", "failed", note=str(error))
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import soundfile
 from typer.testing import CliRunner, Result
 
 from tests.replay.recorded_calls import NO, call, channel, noise, settings, taken, write_call
@@ -107,6 +108,16 @@ def test_noise_alone_is_not_worse(folder: Path) -> None:
 
     assert 0 == result.exit_code, result.output
     assert "3 of 3 runs as good" in result.output
+
+
+def test_a_recording_in_one_channel_is_heard_again_when_it_is_said_whose_it_is(folder: Path) -> None:
+    shutil.rmtree(folder / "calls")
+    (folder / "calls").mkdir()
+    soundfile.write(folder / "calls" / "mono.wav", channel(4, (1.0, read(SIX))), 8000)
+
+    assert 2 == replay(folder, "rehear", "--dialplan", "shop").exit_code
+    assert 0 == replay(folder, "rehear", "--dialplan", "shop", "--caller", "left").exit_code
+    assert b'"text":"it\'s six"' in (folder / "out/mono/call/timeline.jsonl").read_bytes()
 
 
 def test_what_cannot_be_run_is_told_and_the_rest_is_run(folder: Path) -> None:

@@ -187,9 +187,7 @@ def keys(call: CallAudio) -> list[tuple[int, str]]:
 def callers(call: CallAudio) -> Samples:
     """The caller's channel. `UsageError` where there is none of its own."""
     if call.mixed or call.caller is None:
-        raise UsageError(
-            f"{call.name} has no channel that is the caller's alone; it can be scored, and not heard again."
-        )
+        raise UsageError(f"{call.name} has no channel that is the caller's alone; say --caller left if all of it is.")
     return call.caller
 
 

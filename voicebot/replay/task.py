@@ -159,6 +159,8 @@ def one(task: Task, settings: Settings, call: CallAudio, folder: Path) -> tuple[
     """(the call as it is now, its verdict) of one run. `UsageError` when it cannot be run."""
     if task.mode == "score":
         return call, score(call)
+    if call.mixed and task.told and task.told.caller != "find":  # one channel, and it was said whose it is
+        call = replace(call, mixed=False)
     shutil.rmtree(made_in := folder / CALL, ignore_errors=True)
     plan, diverged = plan_of(call, settings, task.dialplan), None
     if task.mode == "rehear":

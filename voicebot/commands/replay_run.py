@@ -116,6 +116,10 @@ def _run(
     if junit_file:
         junit_file.write_bytes(junit(judged))
     _print(console, found)
+    if cost := suite.cost(whole.out, found):
+        times, rest = cost.media_s / cost.wall_s, cost.media_s / (cost.wall_s - cost.recogniser_s)
+        minutes = f"{cost.media_s / 60:.0f} minutes of calls in {cost.wall_s:.0f} s of work"
+        console.print(f"[dim]{minutes}, {times:.0f} times real time; without decoding speech, {rest:.0f} times[/]")
     raise typer.Exit(suite.exit_code(found))
 
 

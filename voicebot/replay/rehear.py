@@ -70,11 +70,6 @@ class Heard:
     recogniser_s: float
     """Of it, decoding."""
 
-    @property
-    def speed(self) -> float:
-        """Times real time, the recogniser's own time apart."""
-        return self.media_s / max(1e-3, self.wall_s - self.recogniser_s)
-
 
 async def rehear(call: CallAudio, plan: Dialplan | None, settings: Settings, folder: Path) -> Heard:
     """Into `folder`, which must be empty or not be there. Runs on a replay's clock."""

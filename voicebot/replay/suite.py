@@ -7,16 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
+
+import orjson
 
 from voicebot import log
 from voicebot.config import Settings
 from voicebot.replay.inputs.load import recordings
-from voicebot.replay.task import Task, earlier, work
+from voicebot.replay.task import SPEED, Task, earlier, work
 from voicebot.replay.verdict import SuiteCall
 
 TASKS_EACH = 16
 """Recordings for each process of a pool; then there is a fresh pool, and what the old one held is given back."""
+COSTS = ("media_s", "wall_s", "recogniser_s")
 SAME, WORSE, NOT_RUN = 0, 1, 2
 """Exit codes."""
 
@@ -82,6 +86,28 @@ def _result(done: Future[list[SuiteCall]], task: Task) -> list[SuiteCall]:
 
 def _quiet() -> None:
     log.configure(level="error")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of all calls together: how long they were, and what went into them by the wall of the processes that did it."""
+
+    media_s: float
+    wall_s: float
+    """Without starting engines, judging and pages."""
+    recogniser_s: float
+
+
+def cost(out: Path, calls: Sequence[SuiteCall]) -> Cost | None:
+    """Of those that were replayed. None where none was."""
+    told = []
+    for call in calls:
+        try:
+            told.append(orjson.loads((out / call.folder / SPEED).read_bytes()))
+        except (OSError, orjson.JSONDecodeError):
+            continue
+    media_s, wall_s, recogniser_s = (sum(each[name] for each in told) for name in COSTS)
+    return Cost(media_s, wall_s, recogniser_s) if wall_s > recogniser_s else None
 
 
 def exit_code(calls: Sequence[SuiteCall]) -> int:

@@ -21,6 +21,7 @@ from voicebot.errors import UsageError, VoicebotError
 from voicebot.replay import clock, golden
 from voicebot.replay.cassette import Cassette, Mode
 from voicebot.replay.inputs.load import Told, load
+from voicebot.replay.measures import timeline
 from voicebot.replay.page import write_report
 from voicebot.replay.plans import plan_of
 from voicebot.replay.recording import CallAudio
@@ -32,6 +33,8 @@ from voicebot.replay.verdict import Suite, SuiteCall, Verdict, read_suite, write
 RESULT = "result.json"
 CALL, NEW = "call", "new.wav"
 """What a replay makes: a call's folder like any other, within the report's; and its sound again, beside the report."""
+SPEED = "speed.json"
+"""What the last run cost (`rehear.Heard`): beside what is the same every time, for this is not."""
 _log = log.get("replay")
 
 
@@ -164,18 +167,27 @@ def one(task: Task, settings: Settings, call: CallAudio, folder: Path) -> tuple[
     shutil.rmtree(made_in := folder / CALL, ignore_errors=True)
     plan, diverged = plan_of(call, settings, task.dialplan), None
     if task.mode == "rehear":
-        clock.run(rehear(call, plan[0] if plan else None, settings, made_in))
+        heard = clock.run(rehear(call, plan[0] if plan else None, settings, made_in))
     elif plan is None:
         raise UsageError(f"{call.name} does not say which dialplan took it; say --dialplan.")
     else:
         tape = Cassette(task.cassette, task.engines)
-        diverged = clock.run(rerun(call, plan[1], settings, made_in, task.pace, tape)).diverged_ms
+        reran = clock.run(rerun(call, plan[1], settings, made_in, task.pace, tape))
+        heard, diverged = reran.heard, reran.diverged_ms
+    (folder / SPEED).write_bytes(orjson.dumps(heard))
     (found,) = load(made_in)
     timed = task.mode == "rehear" or task.pace == "recorded"
     said = call.reference if timed else tuple(replace(each, start_ms=None, end_ms=None) for each in call.reference)
     made = replace(found, name=call.name, reference=said)
-    verdict = replace(score(made, task.mode), diverged_ms=diverged)
-    return made, verdict
+    verdict = score(made, task.mode)
+    return made, replace(verdict, diverged_ms=diverged, versions=_versions(task, verdict, call))
+
+
+def _versions(task: Task, verdict: Verdict, then: CallAudio) -> dict[str, str]:
+    """Today's, and those of the recording that were others."""
+    today = verdict.versions | ({"pace": task.pace} if task.mode == "rerun" else {})
+    before = timeline.versions(then.records)
+    return today | {f"{name}, then": value for name, value in before.items() if today.get(name) != value}
 
 
 def _report(verdict: Verdict, call: CallAudio, folder: Path) -> None:

@@ -39,6 +39,7 @@ SOON_MS = 5000
 NAMELESS = "(speaks)"
 """Text of what nobody wrote down."""
 ANYTHING = Expectation("anything", Mode.FREE, ())
+"""Where there is no dialplan: nothing is understood."""
 NOTHING_SAID = Prompt(b"\xff" * FRAME_SAMPLES, ())
 """20 ms of silence, for the sentences that today's turn machine has on its own."""
 
@@ -89,7 +90,7 @@ class RecordedBot:
     """An agent that answers as recorded, and the prompts that hold its audio. `now_ms` is the line's clock."""
 
     def __init__(
-        self, bot: Samples | None, parts: Sequence[Stretch], guide: Guide | Anything, now_ms: Callable[[], int]
+        self, bot: Samples | None, parts: Sequence[Stretch], guide: Guide | Always, now_ms: Callable[[], int]
     ) -> None:
         self._bot = np.zeros(0, np.int16) if bot is None else bot
         self._parts, self._guide, self._now_ms = deque(parts), guide, now_ms
@@ -141,12 +142,15 @@ class Silence:
         yield Speech(bytes(2 * FRAME_SAMPLES), RATE)
 
 
-class Anything:
-    """Stands in for a `Guide` where there is no dialplan: anything may be said, and nothing is understood."""
+class Always:
+    """Stands in for a `Guide` where the same is expected all through the call: by a language model, or by nobody."""
+
+    def __init__(self, expectation: Expectation = ANYTHING) -> None:
+        self._expectation = expectation
 
     def expectation(self, _: int) -> Expectation:
         """Always the same."""
-        return ANYTHING
+        return self._expectation
 
     def heard(self, turn: CallerTurn) -> None:
         """It changes nothing."""

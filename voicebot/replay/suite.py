@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -85,6 +86,8 @@ def _result(done: Future[list[SuiteCall]], task: Task) -> list[SuiteCall]:
 
 
 def _quiet() -> None:
+    """A process of the pool: Ctrl-C is for who started it, and ends it when its call is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.configure(level="error")
 
 

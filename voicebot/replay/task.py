@@ -5,6 +5,7 @@ Runs to its end whatever the recording is: what cannot be replayed is a result, 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 import shutil
@@ -112,6 +113,7 @@ def _of(task: Task, settings: Settings) -> str:
 def work(task: Task, settings: Settings) -> list[SuiteCall]:
     """Every call of the recording."""
     found = list(_calls(task, settings))
+    gc.collect()  # a call's engines and sound hang in cycles: a few of them are more than all the rest
     _keep(task, settings, found)
     return found
 

@@ -1,7 +1,8 @@
 """A recorded call taken again by the whole of today's stack: the caller of then, today's dialplan and engines.
 
 The caller speaks when they did (pace `recorded`), or waits for the bot as they did (pace `turns`). Agents and voices
-answer from the cassette or are asked, see `cassette`; what they take is charged to the clock. Tools do nothing and give
+answer from the cassette or are asked, see `cassette`; what they take is charged to the clock. The recogniser is charged
+what it took in the recording, in the median; where all are asked live, what it takes today. Tools do nothing and give
 what they gave. What comes out is a call's folder like any other.
 
 From the first answer of the bot that differs from the recording's, caller and bot talk past each other as far as the

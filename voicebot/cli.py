@@ -19,6 +19,7 @@ from voicebot.commands import (
     load,
     measure,
     models,
+    native,
     replay,
     serve,
     settings,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 measure.app.command()(bench.bench)
 measure.app.command()(turns.turns)
+measure.app.command(name="native")(native.native)
 measure.app.command(name="load")(load.measure_load)
 app.command()(serve.serve)
 app.command()(call.call)

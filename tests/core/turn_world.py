@@ -23,7 +23,7 @@ from voicebot.core.turns import TurnMachine
 
 Step = tuple[str, int]
 OFTEN = "wait wait wait turn voice hush words speech audio done fail tool key pause backwards".split()
-SELDOM = "close hold back retime voice hush words speech".split()
+SELDOM = "close hold back retime voice hush words speech engine engine yields".split()
 TIMINGS = (
     Timing(),
     Timing(barge_in=BargeIn.STRICT),
@@ -222,6 +222,10 @@ class World:
                 return ev.ReplyFailed(turn, "llm")
             case "tool":
                 return ev.ToolStarted(turn)
+            case "engine":
+                return ev.EngineSpeaks()
+            case "yields":
+                return ev.EngineYields(may_interrupt=not self.notice)
             case "key":
                 return ev.Key(str(number % 10), number % 2 == 0)
             case "close":

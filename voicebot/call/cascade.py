@@ -48,6 +48,8 @@ class Mouth:
     """8 kHz int16 LE, the words that start in it, and whether it may be interrupted."""
     room: Callable[[], Awaitable[None]]
     """Wait until the caller has heard enough of what is queued."""
+    turn: int = 0
+    """Whose reply it is."""
 
 
 RunTool = Callable[[ToolCall], Awaitable[ToolDone]]
@@ -79,6 +81,11 @@ class Cascade:
         if error is not None:
             raise error
         return ending
+
+    async def say(self, text: str, interruptible: bool, mouth: Mouth) -> None:
+        """Words that are nobody's reply, in the voice of the dialplan."""
+        mouth.say(text)
+        await self._clause(text, interruptible, mouth)
 
     async def _think(self, turn: CallerTurn, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> Ending | None:
         for _ in range(MAX_TOOLS + 1):
@@ -121,13 +128,16 @@ class Cascade:
 
     async def _speak(self, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> None:
         while (item := await clauses.get()) is not None:
-            clause, interruptible = item
-            await mouth.room()
-            prompt = self._prompts.get(self._voice.voice_id, clause.strip())
-            if prompt:
-                mouth.play(prompt.pcm, (*prompt.words, SpokenWord(" ", len(prompt.ulaw))), interruptible)
-            elif clause.strip():
-                await self._synthesise(clause, interruptible, mouth)
+            await self._clause(*item, mouth)
+
+    async def _clause(self, clause: str, interruptible: bool, mouth: Mouth) -> None:
+        await mouth.room()
+        prompt = self._prompts.get(self._voice.voice_id, clause.strip())
+        if prompt:
+            pcm = prompt.pcm
+            mouth.play(pcm, (*prompt.words, SpokenWord(" ", len(pcm) // 2)), interruptible)
+        elif clause.strip():
+            await self._synthesise(clause, interruptible, mouth)
 
     async def _synthesise(self, clause: str, interruptible: bool, mouth: Mouth) -> None:
         resampler: Resampler | None = None

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from voicebot import __version__, log
+from voicebot.call.duplex import Native
 from voicebot.call.parts import Parts
 from voicebot.call.prompts import PromptCache
 from voicebot.call.session import Session
-from voicebot.call.stack import Engines, Make, Stack, make
+from voicebot.call.stack import Engines, Make, Stack, lack, make
 from voicebot.call.tools import Toolbox, Tools
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.config import Settings
@@ -28,9 +29,12 @@ from voicebot.core import dialplan as dp
 from voicebot.core import manners
 from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan
-from voicebot.core.expect import Expectation
+from voicebot.core.expect import NOTHING, Expectation
+from voicebot.core.prompting import open_expectation
+from voicebot.core.responders import CASCADE, chosen, may_be_native
 from voicebot.core.timeline import EndReason, Record
-from voicebot.engines.base import AgentContext, Asr, EngineConfig, Eot, Llm, Tts, Vad
+from voicebot.engines.base import Agent, AgentContext, Asr, EngineConfig, Eot, Llm, Tts, Vad
+from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Watch, warm_up
 from voicebot.engines.guard_asr import GuardedAsr
 from voicebot.engines.guard_llm import GuardedLlm
@@ -47,7 +51,9 @@ _log = log.get("runtime")
 class CallLog(Protocol):
     """Where calls are listed. Every method may fail; the call goes on."""
 
-    async def started(self, info: CallInfo, dialplan: str, started_at: datetime, folder: str) -> None: ...
+    async def started(
+        self, info: CallInfo, dialplan: str, started_at: datetime, folder: str, responder: str
+    ) -> None: ...
 
     async def ended(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None: ...
 
@@ -123,13 +129,26 @@ class Runtime:
         asr: Chain[Asr] = await engines.chain(plan, "asr", settings.asr_workers)
         llm: Chain[Llm] = await engines.chain(plan, "llm")
         tts: Chain[Tts] = await engines.chain(plan, "tts", settings.tts_workers)
+        native = await self._native(plan)
+        anything = await asyncio.to_thread(open_expectation, plan) if native else NOTHING
         expected = [each for member in llm.members for each in member.engine.prepare(plan)]
+        expected += [anything] if native else []
         own = manners.of(plan.language)
         wanted = [*expected, *(over_bot(each, own) for each in expected)]
         _, *voices = await asyncio.gather(
             self._prepare_ears(asr, wanted), self._prepare_voice(tts, dp.fixed_sentences(plan))
         )
-        return Stack(asr, llm, tts, voices[0])
+        return Stack(asr, llm, tts, voices[0], native, anything)
+
+    async def _native(self, plan: Dialplan) -> Chain[Duplex] | None:
+        """The dialplan's native engines. Where none can run, its calls are the cascade's."""
+        if not may_be_native(plan.engines):
+            return None
+        missing = [lack(self.settings, "s2s", name, plan) for name in plan.engines.native]
+        if all(missing):
+            _log.warning("no_native_engine", dialplan=plan.name, why="; ".join(filter(None, missing)))
+            return None
+        return await self._engines.chain(plan, "s2s")
 
     async def _prepare_ears(self, chain: Chain[Asr], wanted: Sequence[Expectation]) -> None:
         for member in chain.members:
@@ -158,8 +177,8 @@ class Runtime:
         """Stage → the engines in use, over all dialplans."""
         names: dict[str, set[str]] = {}
         for stack in self._stacks.values():
-            for chain in (stack.asr, stack.llm, stack.tts):
-                names.setdefault(chain.stage, set()).update(chain.names)
+            for stage, engines in stack.names.items():
+                names.setdefault(stage, set()).update(engines.split(", "))
         return names
 
     # --- calls
@@ -187,12 +206,13 @@ class Runtime:
         info, stack = line.info, self._stacks[dialplan.name]
         folder = self.settings.data_dir / "calls" / info.call_id
         started = datetime.now(UTC)
-        await self._list(lambda log: log.started(info, dialplan.name, started, str(folder)))
+        responder = stack.responder(chosen(dialplan.engines, info.call_id))
+        await self._list(lambda log: log.started(info, dialplan.name, started, str(folder), responder))
         local = datetime.now(ZoneInfo(dialplan.timezone))
         context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
         guarding = Watch()
-        ears, parts = self.parts(context, toolbox, guarding)
+        ears, parts = self.parts(context, toolbox, guarding, responder)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
         session.open_record(
@@ -200,6 +220,7 @@ class Runtime:
             carrier=info.carrier,
             dialplan=dialplan.name,
             dialplan_hash=dialplan.hash,
+            responder=responder,
             engines=stack.names,
             version=__version__,
             started_at=started.isoformat(timespec="milliseconds"),
@@ -220,13 +241,19 @@ class Runtime:
             await self._list(lambda log: log.ended(info.call_id, ended, seconds, session.turns))
         return reason
 
-    def parts(self, context: AgentContext, toolbox: Tools, guarding: Watch) -> tuple[GuardedAsr, Parts]:
+    def parts(
+        self, context: AgentContext, toolbox: Tools, guarding: Watch, responder: str = CASCADE
+    ) -> tuple[GuardedAsr, Parts]:
         """What a call is made of: warm engines behind guards of its own. The ears are to be entered for as long as it
-        lives."""
+        lives. `responder`: a native engine that is to lead, where it is there."""
         stack = self._stacks[context.dialplan.name]
         ears, voice = GuardedAsr(stack.asr, guarding), GuardedTts(stack.tts, guarding, stack.voice_id)
-        agent = GuardedLlm(stack.llm, context, guarding)
-        return ears, Parts(self._vad, ears, voice, agent, self._prompts, toolbox, self._eot, ears.final_ms)
+        agent, s2s = GuardedLlm(stack.llm, context, guarding), stack.native(responder)
+        native = Native(s2s, agent, context, guarding, stack.anything) if s2s else None
+        leads: Agent = native or agent
+        return ears, Parts(
+            self._vad, ears, voice, leads, self._prompts, toolbox, self._eot, ears.final_ms, native=native
+        )
 
     def stack(self, dialplan: Dialplan) -> Stack:
         """The engines of a dialplan's calls."""

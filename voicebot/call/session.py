@@ -140,6 +140,7 @@ class Session:
 
     def _beat(self) -> None:
         self._playback.beat()
+        self._replies.beat()
         self._tick()
         self._beats += 1
         if self._beats % FLUSH_BEATS:
@@ -184,6 +185,7 @@ class Session:
     def _on_audio(self, audio: Audio) -> None:
         self._last_audio_s = self._loop.time()
         self._recorder.caller(audio.pcm, audio.at)
+        self._replies.hear(audio.pcm, self.machine.state is State.AWAY)
         for voice in self._ear.hear(audio, self._playback.speaking):
             at_ms = voice.at * 1000 // RATE
             match voice:
@@ -273,6 +275,7 @@ class Session:
                     self._act(action)
                 if self.machine.state is not before:
                     self.note("state", state=self.machine.state.value)
+                    self._replies.moved(self.machine.state)
         finally:
             self._busy = False
 
@@ -301,6 +304,7 @@ class Session:
                 expectation = self._parts.agent.expectation
                 over = self.machine.state in (State.SPEAKING, State.YIELDING) and not self._playback.ledger.empty
                 self._ear.open(over_bot(expectation, self._manners) if over else expectation)
+                self._replies.began()
             case ev.FinishEar():
                 self._finished_s = self._loop.time()
                 self._ear.finish()
@@ -355,7 +359,7 @@ class Session:
 
     def _end(self, reason: EndReason) -> None:
         self.reason = reason
-        self._replies.stop()
+        self._replies.end()
         self._scope.reschedule(self._loop.time() + CLOSE_S)
         self._group.create_task(self._leave(reason))
 

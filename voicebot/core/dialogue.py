@@ -46,6 +46,11 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Unasked:
+    """A native engine speaks up by itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolDone:
     """The result of the last `ToolCall` that the reply asked for."""
 
@@ -54,7 +59,7 @@ class ToolDone:
     result: Mapping[str, Any]
 
 
-CallerTurn = Opening | Heard | Pressed | Silent | Returned | ToolDone
+CallerTurn = Opening | Heard | Pressed | Silent | Returned | Unasked | ToolDone
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from voicebot.core.grammar import GrammarError, TypeUse
 from voicebot.core.grammar import parse as parse_phrase
 from voicebot.core.phrases import leaves
 from voicebot.core.plan import Dialplan
+from voicebot.core.responders import check_responders
 
 MAX_CHOICES = 500
 _PATTERN = re.compile(r"(\+?[0-9]{2,15}\*?|[A-Za-z0-9._-]+\*?|\*)$")
@@ -26,6 +27,7 @@ _DESTINATION = re.compile(r"(\+[1-9][0-9]{6,14}|sips?:[A-Za-z0-9._+-]+@[A-Za-z0-
 def check(plan: Dialplan) -> Iterator[Fault]:
     """Every fault of a dialplan that has the right shape."""
     yield from _general(plan)
+    yield from check_responders(plan.engines)
     yield from _types(plan)
     collected = {name for node in plan.nodes.values() for name in node.collect}
     known = {*collected, *plan.types, *kinds.BUILT_IN, *kinds.PARTS}

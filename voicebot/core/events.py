@@ -158,6 +158,19 @@ class ToolStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSpeaks:
+    """A native engine begins a reply that we did not ask for: it answers what it has heard, or speaks up."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineYields:
+    """A native engine that decides who has the floor gives it to the caller, and speaks no more."""
+
+    may_interrupt: bool = True
+    """False while an uninterruptible notice plays."""
+
+
+@dataclass(frozen=True, slots=True)
 class Playing:
     """Some more audio was heard."""
 
@@ -213,7 +226,8 @@ class Tick:
 
 Event = (
     Answered | VoiceStarted | VoiceStopped | Speech | TurnMayEnd | WordsHeard | ReplyAudio | ReplyDone | ReplyFailed
-    | ToolStarted | Playing | Drained | Key | PutOnHold | TakenBack | Retime | Close | Gone | Tick
+    | ToolStarted | EngineSpeaks | EngineYields | Playing | Drained | Key | PutOnHold | TakenBack | Retime | Close
+    | Gone | Tick
 )  # fmt: skip
 
 # --- actions ----------------------------------------------------------------------------------------------
@@ -226,6 +240,8 @@ class Input(StrEnum):
     SILENCE = "silence"
     RETURN = "return"
     """The caller is back from hold."""
+    UNASKED = "unasked"
+    """Nobody spoke that we had heard, and a native engine speaks."""
 
 
 @dataclass(frozen=True, slots=True)

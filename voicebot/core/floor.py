@@ -37,6 +37,7 @@ class Floor:
         self.failed = False
         self.tool = False
         self.ending: EndReason | None = None
+        self.unasked = False  # a native engine has begun another reply, which waits for this one's end
         self.silences = 0
         self.failures = 0
         self.audio_by = 0  # when the reply must have audio
@@ -54,6 +55,8 @@ class Floor:
         if self.voice:  # the caller began while we could not listen, and is speaking still
             self.voice_since = self.now
             return self.hear()
+        if self.unasked:
+            return self.reply(ev.Input.UNASKED)
         self.go(State.LISTENING, silence=self.timing.silence_ms)
         return []
 
@@ -89,7 +92,7 @@ class Floor:
         actions = self.close_ear() + self.abandon_reply()
         self.turn += 1
         self.replying, self.reply_done, self.failed, self.tool = True, False, False, False
-        self.digits, self.carried, self.ending, self.spoke = "", "", None, False
+        self.digits, self.carried, self.ending, self.spoke, self.unasked = "", "", None, False, False
         if text or input is ev.Input.KEYED:
             self.silences = 0
         filler_ms = self.timing.silent_filler_ms if input is ev.Input.SILENCE else self.timing.filler_ms
@@ -180,6 +183,7 @@ class Floor:
 
     def give_way(self) -> list[Action]:
         """Stage two, a real interruption: the caller has the floor."""
+        self.unasked = False
         actions = self.abandon_reply() + self.open_ear(only_if_none=True)
         if self.finishing and self.words and self.words.final:
             return actions + self.take_turn()

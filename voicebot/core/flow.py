@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import assert_never
 
 from voicebot.core import forms, say
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone
+from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone, Unasked
 from voicebot.core.expect import Expectation
 from voicebot.core.forms import Outcome
 from voicebot.core.grammar import normalise
@@ -105,6 +105,8 @@ class Flow:
                 self._silent()
             case Returned():
                 self._talk.say(self._talk.plan.sentences.welcome_back)
+                self._talk.ask()
+            case Unasked():
                 self._talk.ask()
             case ToolDone():
                 self._tool_done(turn)

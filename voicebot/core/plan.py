@@ -46,8 +46,18 @@ class Persona(Model):
     """For a language model: how it speaks."""
 
 
+Responders = Annotated[
+    Annotated[str, Tag("one")] | Annotated[dict[str, Annotated[int, Field(ge=0, le=1000)]], Tag("split")],
+    Discriminator(lambda value: "split" if isinstance(value, Mapping) else "one"),
+]
+
+
 class Engines(Model):
-    responder: Literal["cascade", "native"] = "cascade"
+    responder: Responders = "cascade"
+    """`cascade`: recogniser, agent and voice. `native`: the first of `native` that can. Or one of `native` by name.
+    With weights, `{cascade: 1, native: 1}`, calls are split between them, each by its id."""
+    native: Says = ("openai_realtime",)
+    """Speech-to-speech engines, in order; when none can go on, the cascade does."""
     asr: Says = ("pocketsphinx",)
     llm: Says = ("openai", "scripted")
     """In order; one that cannot run here (no key) is passed over, one that fails is replaced by the next.
@@ -77,6 +87,11 @@ class Turns(Model):
     """Real words that make an interruption. With more than one, speech that was not understood is none."""
     patience_ms: Annotated[int, Field(ge=-200, le=3000)] = 0
     """Wait so much longer before a turn is taken: for callers who think while they speak."""
+    decided_by: Literal["ours", "engine", "both"] = "ours"
+    """With a native engine: who finds that the caller has finished, and what is an interruption. `ours`: voicebot, as
+    with any responder. `engine`: the engine. `both`: the first of both ends the turn, voicebot says what interrupts."""
+    duplex: Literal["full", "half"] = "full"
+    """With a native engine, `half`: it hears nothing while it speaks, and nothing but keys interrupts it."""
     eager: bool = True
     """Ask the language model as soon as a turn looks complete, before the pause that ends it is over. Quicker by that
     pause; the question is asked in vain when the caller goes on."""

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from voicebot.core import events as ev
+from voicebot.core.engine_turns import ENGINE_RULES
 from voicebot.core.events import MAX_WAIT_MS, Action, BargeIn, Event, State, Timing
 from voicebot.core.floor import Floor
 from voicebot.core.timeline import EndReason
@@ -388,4 +389,5 @@ TABLE: dict[tuple[State, type], Rule] = {
     (State.CLOSING, ev.Playing): _on_playing,
     (State.CLOSING, ev.Drained): _on_closed,
     (State.CLOSING, ev.Tick): _on_closed,
+    **ENGINE_RULES,
 }

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from voicebot import log
+from voicebot import __version__, log
 from voicebot.config import Settings
 from voicebot.errors import UsageError
 from voicebot.replay import suite
@@ -111,7 +111,8 @@ def _run(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(whole.mode, total=len(tasks))
         found = suite.run(tasks, Settings(), jobs, fresh, lambda *_: progress.advance(bar))
-    judged = Suite(", ".join(file.name for file in files), whole.mode, tuple(found))
+    versions = {"version": __version__} | ({"pace": whole.pace} if whole.mode == "rerun" else {})
+    judged = Suite(", ".join(file.name for file in files), whole.mode, tuple(found), versions)
     write_suite(judged, whole.out)
     if junit_file:
         junit_file.write_bytes(junit(judged))

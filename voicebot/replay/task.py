@@ -98,7 +98,7 @@ def _keep(task: Task, settings: Settings, calls: Sequence[SuiteCall]) -> None:
 
 def _of(task: Task, settings: Settings) -> str:
     """Changes with anything that the result depends on."""
-    told = [__version__, repr(replace(task, out=Path(), accept=False, cassette=None))]
+    told = [__version__, settings.vad, settings.eot_model, repr(replace(task, out=Path(), accept=False, cassette=None))]
     sound = [task.path, *(sorted(task.path.iterdir()) if task.path.is_dir() else ())]
     stamps = [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sound]
     small = [*sorted(task.golden.glob(f"*.{task.mode}.json")), Path(task.dialplan)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ from tests.peers.openai_chat import Answer, ChatServer, Stall, calls
 from tests.replay.recorded_calls import settings, two_nos
 from tests.replay.test_rehear import digest, records
 from voicebot.core.timeline import Record
+from voicebot.engines.base import Speech, SpokenWord
 from voicebot.errors import PeerError, UsageError
 from voicebot.replay.cassette import Cassette, Mode, Request
 from voicebot.replay.clock import run
 from voicebot.replay.rerun import rerun
+from voicebot.replay.taped import TapedTts
 
 PLAN = """
 name: shop
@@ -156,3 +161,46 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     Cassette(tmp_path).keep(REQUEST, [{"at_ms": 1, "text": "Hi."}])
     told = orjson.loads((tmp_path / REQUEST.file).read_bytes())
     assert ("llm", "openai:backup", "hello") == (told["stage"], told["engine"], told["asked"])
+
+
+@dataclass
+class Reader:
+    """A voice that reads a word at a time, 100 ms each."""
+
+    voice_id: str = "reader"
+    asked: int = 0
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def speak(self, clauses: AsyncIterator[str], manner: object = None) -> AsyncIterator[Speech]:
+        async for clause in clauses:
+            self.asked += 1
+            for word in clause.split():
+                await asyncio.sleep(0)
+                yield Speech(bytes(1600), 8000, (SpokenWord(word, 0),))
+
+
+def test_of_a_sentence_that_was_cut_then_the_rest_is_asked_for_when_it_is_wanted(tmp_path: Path) -> None:
+    reader = Reader()
+
+    async def read(most: int, mode: Mode) -> list[str]:
+        async def sentence() -> AsyncIterator[str]:
+            yield "one two three four"
+
+        voice, heard = TapedTts("espeak", reader, Cassette(tmp_path, mode)), list[str]()
+        async with aclosing(voice.speak(sentence())) as chunks:
+            async for chunk in chunks:
+                heard += [word.text for word in chunk.words]
+                if len(heard) == most:
+                    break
+        return heard
+
+    assert ["one", "two"] == run(read(2, "auto"))
+    assert ["one", "two"] == run(read(2, "recorded"))
+    with pytest.raises(PeerError):
+        run(read(9, "recorded"))
+    assert ["one", "two", "three", "four"] == run(read(9, "auto"))
+    assert 2 == reader.asked
+    assert ["one", "two", "three", "four"] == run(read(9, "recorded")), "now it is whole"

@@ -107,3 +107,9 @@ def test_open_serves_the_report_until_it_is_stopped(tmp_path: Path) -> None:
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(10)
+
+
+def test_the_schema_of_the_report_is_printed() -> None:
+    code, output = run("schema")
+    assert 0 == code
+    assert "Verdict" in output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import webbrowser
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from voicebot import log
 from voicebot.errors import UsageError
+from voicebot.replay import verdict
 from voicebot.replay.verdict import Metric, Suite, SuiteCall, Verdict
 
 OUT = Path("out/score")
@@ -90,6 +92,11 @@ def open_report(
         if browser:
             webbrowser.open(address)
         uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listening])
+
+
+def schema() -> None:
+    """Print the JSON Schema of report.json."""
+    print(json.dumps(verdict.schema(), indent=2))
 
 
 def _console() -> Console:

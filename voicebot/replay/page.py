@@ -21,6 +21,7 @@ import soundfile
 from voicebot.core.timeline import Record
 from voicebot.errors import UsageError
 from voicebot.replay import verdict as form
+from voicebot.replay.measures.speech import pieces
 from voicebot.replay.recording import CallAudio, Samples, at_phone_rate
 from voicebot.replay.verdict import Suite, Verdict
 
@@ -110,9 +111,9 @@ def _write(folder: Path, name: str, data: bytes) -> None:
 def _peaks(samples: Samples, rate: int, bin_ms: int) -> str:
     """The loudest sample of every bin, in decibels, a byte each, base64."""
     size = rate * bin_ms // 1000
-    found = []
-    for at in range(0, len(samples), size * 3000):
-        piece = np.abs(np.array(samples[at : at + size * 3000]).astype(np.float32))
+    found, step = [], size * 3000
+    for sound in pieces(samples, ((at, at + step) for at in range(0, len(samples), step))):
+        piece = np.abs(sound.astype(np.float32))
         piece = np.pad(piece, (0, -len(piece) % size)).reshape(-1, size).max(axis=1)
         found.append(np.clip((20 * np.log10(piece / 32768 + 1e-6) + DECIBELS) / DECIBELS, 0, 1) * 255)
     return b64encode(np.concatenate(found).astype(np.uint8).tobytes() if found else b"").decode()

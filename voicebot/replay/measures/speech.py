@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,6 +18,8 @@ import webrtcvad
 
 from voicebot.replay.recording import RATE, Samples
 
+GIVE_BACK = 8
+"""Parts of a mapped file that are looked at between two times that its pages are given back."""
 STEP = 40
 """Samples of a level: 5 ms."""
 STEP_MS = 5
@@ -60,11 +62,23 @@ class Voice:
 
 
 def blocks(samples: Samples) -> Iterator[Samples]:
-    """A minute at a time, copied; pages of a mapped file are given back on the way."""
-    for at in range(0, len(samples), BLOCK):
-        yield np.array(samples[at : at + BLOCK])
-        if isinstance(samples, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
-            samples._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+    """A minute at a time, copied."""
+    return pieces(samples, ((at, at + BLOCK) for at in range(0, len(samples), BLOCK)))
+
+
+def pieces(samples: Samples, spans: Iterable[tuple[int, int]]) -> Iterator[Samples]:
+    """Parts of a side, copied; of a mapped file, pages are given back on the way."""
+    for number, (start, end) in enumerate(spans):
+        yield np.array(samples[start:end])
+        if number % GIVE_BACK == 0:
+            give_back(samples)
+    give_back(samples)
+
+
+def give_back(samples: Samples) -> None:
+    """Pages of a mapped file need not stay in memory."""
+    if isinstance(samples, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        samples._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def levels(samples: Samples) -> Levels:
@@ -99,10 +113,11 @@ def voices(samples: Samples, level: Levels | None = None) -> list[Voice]:
     for start, end in _runs(edge, JOIN_MS // STEP_MS):
         if int(loud[start:end].sum()) * STEP_MS >= LEAST_MS:
             found.append((start, end))
+    heard = pieces(samples, ((start * STEP, end * STEP) for start, end in found))
     return [
         Voice(start * STEP, end * STEP, _level(level[start:end]))
-        for start, end in found
-        if _speech(samples[start * STEP : end * STEP])
+        for (start, end), sound in zip(found, heard, strict=True)
+        if _speech(sound)
     ]
 
 
@@ -149,7 +164,7 @@ def _level(level: Levels) -> float:
 
 def _speech(samples: Samples) -> bool:
     judge = webrtcvad.Vad(1)
-    pcm = np.array(samples).astype("<i2").tobytes()
+    pcm = samples.astype("<i2").tobytes()
     size = ASKED * 2
     asked = [judge.is_speech(pcm[at : at + size], RATE) for at in range(0, len(pcm) - size + 1, size)]
     return not asked or sum(asked) >= LEAST_SHARE * len(asked)

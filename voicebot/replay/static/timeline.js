@@ -130,8 +130,9 @@ class Timeline {
 
   turns(pen, side, top, lane) {
     pen.font = `12px ${ink("sans")}`;
-    for (const turn of this.data.verdict.turns) {
-      if (turn.side !== side || turn.end_ms < this.from || turn.start_ms > this.from + this.span) continue;
+    const turns = this.data.verdict.turns.filter((turn) => turn.side === side);
+    for (const [number, turn] of turns.entries()) {
+      if (turn.end_ms < this.from || turn.start_ms > this.from + this.span) continue;
       const left = this.x(turn.start_ms), width = Math.max(1, this.x(turn.end_ms) - left);
       pen.fillStyle = ink(side === "caller" ? "accent-wash" : "bot-wash");
       pen.globalAlpha = 0.75;
@@ -139,7 +140,8 @@ class Timeline {
       pen.globalAlpha = 1;
       pen.save();
       pen.beginPath();
-      pen.rect(Math.max(0, left), top, width - Math.max(0, -left), lane);
+      const free = this.x(turns[number + 1]?.start_ms ?? this.length) - 8; // words may run on into the silence after
+      pen.rect(Math.max(0, left), top, Math.max(0, free - Math.max(0, left)), lane);
       pen.clip();
       pen.fillStyle = ink("ink");
       pen.fillText(turn.text, Math.max(2, left + 3), top + 15);

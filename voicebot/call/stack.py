@@ -104,6 +104,14 @@ class Engines:
             self._members[key] = Member(name, engine)
         return self._members[key]
 
+    def lack(self, stage: str, name: str) -> str | None:
+        """None when the engine can run here, else what it needs."""
+        return lack(self._settings, stage, name)
+
+    async def named(self, plan: Dialplan, stage: str, name: str) -> Member[Any]:
+        """One engine as a dialplan configures it, started."""
+        return await self.one(stage, name, self._config(plan, stage, name, 1))
+
     async def chain(self, plan: Dialplan, stage: str, workers: int = 1) -> Chain[Any]:
         """All of the dialplan's engines that can run here. One that does not start is left out, unless it is the last
         hope, or an option is wrong. `UsageError` when there is none."""

@@ -135,16 +135,15 @@ class Training:
             self._losses = loss.parts()
 
     def _set_lesson(self, over: float) -> float:
-        """What of Translatotron 1 changes; returns how much of the data is used."""
-        if not isinstance(self.model, Translatotron1):
-            return 1.0
-        lesson, stage = self.model.lesson, self.plan.stage(over)
-        lesson.aux_weight = self.plan.aux_weight(self.step)
-        if stage is None:
-            return 1.0
-        lesson.reduction, lesson.guide_weight = stage.reduction, stage.guide_weight
-        lesson.frame_dropout = stage.frame_dropout
-        return stage.longest
+        """What changes as it goes; returns how much of the data is used."""
+        stage = self.plan.stage(over)
+        if isinstance(self.model, Translatotron1):
+            lesson = self.model.lesson
+            lesson.aux_weight = self.plan.aux_weight(self.step)
+            if stage:
+                lesson.reduction, lesson.guide_weight = stage.reduction, stage.guide_weight
+                lesson.frame_dropout = stage.frame_dropout
+        return stage.longest if stage else 1.0
 
     @contextlib.contextmanager
     def _noise(self) -> Iterator[None]:

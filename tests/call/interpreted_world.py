@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import types
 import wave
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,24 @@ class Agent(Stub):
         return ScriptedAgent(lambda turn: [])
 
 
+def stub_engines(monkeypatch: pytest.MonkeyPatch, words: Mapping[str, Sequence[str]]) -> None:
+    """Engines `test` for every stage; `words` are what is understood, one utterance after the other, by language."""
+    real = registry.load
+    made = {
+        "vad": lambda config: Stub(ToneVad()),
+        "asr": lambda config: Stub(ScriptedAsr(list(words[config.language]))),
+        "tts": lambda config: Stub(ToneTts()),
+        "llm": lambda config: Agent(),
+    }
+
+    def load(stage: str, name: str) -> Any:
+        if name == "test":
+            return types.SimpleNamespace(create=made[stage], check=lambda: None)
+        return real(stage, name)
+
+    monkeypatch.setattr(registry, "load", load)
+
+
 @dataclass
 class Interpreted:
     """`says` are what each side says, `words` how it is understood, by language; a number is a pause in ms."""
@@ -76,32 +94,13 @@ class Interpreted:
     more: str = "call: '+15550100'"
     other: bool = True
     """Whether the other side answers."""
-    natives: dict[str, Any] = field(default_factory=dict)
     dialled: list[str] = field(default_factory=list)
     sent: list[tuple[bytes, int]] = field(default_factory=list)
     """To the other side: what, and in which epoch."""
 
-    def engines(self) -> None:
-        real = registry.load
-        made = {
-            "vad": lambda config: Stub(ToneVad()),
-            "asr": lambda config: Stub(ScriptedAsr(list(self.words[config.language]))),
-            "tts": lambda config: Stub(ToneTts()),
-            "llm": lambda config: Agent(),
-        }
-
-        def load(stage: str, name: str) -> Any:
-            if name in self.natives:
-                return types.SimpleNamespace(create=lambda config: self.natives[name], check=lambda: None)
-            if name == "test":
-                return types.SimpleNamespace(create=made[stage], check=lambda: None)
-            return real(stage, name)
-
-        self.monkeypatch.setattr(registry, "load", load)
-
     async def call(self, one: Sequence[bytes | int], two: Sequence[bytes | int] = ()) -> EndReason:
         """What the caller's call ended with."""
-        self.engines()
+        stub_engines(self.monkeypatch, self.words)
         dialplans = self.folder / "dialplans"
         dialplans.mkdir()
         (dialplans / "interpreter.yaml").write_text(PLAN.format(more=self.more), "utf-8")

@@ -14,11 +14,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.call.world import ScriptedAgent, ScriptedAsr, ToneTts, ToneVad, silence
+from tests.call.world import ScriptedAgent, ScriptedAsr, ToneTts, ToneVad, noise, silence
 from voicebot.call.runtime import Runtime
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.carriers.wavline import WavLine
 from voicebot.config import Settings
+from voicebot.core.duplex import (
+    Abilities,
+    AudioFormat,
+    CallerWords,
+    Coding,
+    Context,
+    Decides,
+    ReplyAudio,
+    ReplyBegan,
+    ReplyEnded,
+    ReplyText,
+)
 from voicebot.core.timeline import EndReason, Record, decode
 from voicebot.engines import registry
 from voicebot.errors import PeerError
@@ -66,7 +78,47 @@ class Agent(Stub):
         return ScriptedAgent(lambda turn: [])
 
 
-def stub_engines(monkeypatch: pytest.MonkeyPatch, words: Mapping[str, Sequence[str]]) -> None:
+class Simultaneous(Stub):
+    """A native engine that decides by itself: 400 ms after somebody begins it says "hello" for half a second."""
+
+    def __init__(self) -> None:
+        sound = AudioFormat(Coding.PCM16)
+        self.abilities = Abilities(sound, sound, (Decides.ENGINE,), obeys=False)
+        self.opened: list[Context] = []
+
+    async def open(self, context: Context) -> SimultaneousSession:
+        self.opened.append(context)
+        return SimultaneousSession()
+
+
+class SimultaneousSession(Stub):
+    def __init__(self) -> None:
+        self.loud = 0
+        self._tell: Any = None
+        self.asked = 0
+
+    async def run(self, tell: Any) -> None:
+        self._tell = tell
+        await asyncio.Event().wait()
+
+    def push(self, audio: bytes) -> None:
+        self.loud = self.loud + 1 if audio != bytes(len(audio)) else 0
+        if self.loud == 20:
+            events = (ReplyBegan("r"), ReplyText("r", "hello"), ReplyAudio("r", noise(500)), ReplyEnded("r"))
+            for event in (CallerWords("hola", final=True), *events):
+                self._tell(event)
+
+    def respond(self, instructions: str = "") -> None:
+        self.asked += 1
+
+    def began(self) -> None: ...
+
+    def cut(self, reply: str, heard_ms: int) -> None: ...
+
+
+def stub_engines(
+    monkeypatch: pytest.MonkeyPatch, words: Mapping[str, Sequence[str]], natives: Mapping[str, Any] | None = None
+) -> None:
     """Engines `test` for every stage; `words` are what is understood, one utterance after the other, by language."""
     real = registry.load
     made = {
@@ -77,6 +129,8 @@ def stub_engines(monkeypatch: pytest.MonkeyPatch, words: Mapping[str, Sequence[s
     }
 
     def load(stage: str, name: str) -> Any:
+        if natives and name in natives:
+            return types.SimpleNamespace(create=lambda config: natives[name], check=lambda: None)
         if name == "test":
             return types.SimpleNamespace(create=made[stage], check=lambda: None)
         return real(stage, name)
@@ -94,13 +148,14 @@ class Interpreted:
     more: str = "call: '+15550100'"
     other: bool = True
     """Whether the other side answers."""
+    natives: dict[str, Any] = field(default_factory=dict)
     dialled: list[str] = field(default_factory=list)
     sent: list[tuple[bytes, int]] = field(default_factory=list)
     """To the other side: what, and in which epoch."""
 
     async def call(self, one: Sequence[bytes | int], two: Sequence[bytes | int] = ()) -> EndReason:
         """What the caller's call ended with."""
-        stub_engines(self.monkeypatch, self.words)
+        stub_engines(self.monkeypatch, self.words, self.natives)
         dialplans = self.folder / "dialplans"
         dialplans.mkdir()
         (dialplans / "interpreter.yaml").write_text(PLAN.format(more=self.more), "utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.call.interpreted_world import OTHER, Interpreted
+from tests.call.interpreted_world import OTHER, Interpreted, Simultaneous
 from tests.call.world import WORD_MS, tone
 from tests.virtual_time import run
 from voicebot.call.ducked import EPOCH
@@ -145,6 +145,29 @@ def test_the_original_is_heard_softly_where_the_dialplan_wants_it(
     assert 0.11 * 8000 < loud.max() < 0.13 * 8000
     said = [(each["text"], each["complete"]) for each in call.of("said", OTHER) if "good" in each["text"]]
     assert [("good morning", True)] == said
+
+
+def test_a_simultaneous_interpreter_is_heard_while_the_other_still_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Simultaneous()
+    call = world(tmp_path, monkeypatch, more="call: '+15550100', by: early", natives={"early": engine})
+    run(call.call([NOTICE_MS, tone(3000), 8000], [NOTICE_MS + 8000]))
+    assert {("es-ES", "en-US"), ("en-US", "es-ES")} == {(each.language, each.target) for each in engine.opened}
+    stopped = [record.ms for record in call.records() if record.kind == "voice_stopped"]
+    heard = [record.ms for record in call.records() if record.kind == "interpreted"]
+    assert heard[0] < stopped[0]
+    assert [("hello", True)] == [(s["text"], s["complete"]) for s in call.of("said", OTHER) if s["text"] == "hello"]
+    assert [("caller", "hola", "hello")] == [(i["by"], i["source"], i["text"]) for i in call.of("interpreted", OTHER)]
+
+
+def test_sentences_are_translated_in_order_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = world(tmp_path, monkeypatch)
+    call.words = {"es-ES": ["buenos días", "cinco mesas", "buenos días"], "en-US": []}
+    run(call.call([NOTICE_MS, tone(900), 700, tone(900), 700, tone(900), 12_000], [NOTICE_MS + 16_000]))
+    assert ["good morning", "five tables please", "good morning"] == [
+        each["heard"].strip() for each in call.of("said", OTHER)[1:] for each in [each] if each["text"]
+    ]
 
 
 # --- the dialplan

@@ -9,6 +9,7 @@ they interrupt. Where there is no other side, people hear their own words transl
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import assert_never
@@ -37,6 +38,8 @@ GAP_S = 7.0
 """Within a translation."""
 AGAIN_S = 0.5
 """What waits is announced as often, until it is taken up."""
+LATE_S = 8.0
+"""A translation that was asked for and has not begun after so long is given up."""
 MOST_UNSAID = 64
 """Sentences of one side whose translations have not come yet; older ones are forgotten."""
 _log = log.get("interpreter")
@@ -57,6 +60,11 @@ class Side:
         self._speaking = self._answering = False
         self._told_s = -AGAIN_S
         self._unsaid: deque[str] = deque(maxlen=MOST_UNSAID)
+        """Said on this side, and not asked for yet: one translation goes on at a time."""
+        self._asked = ""
+        self._asked_s = -math.inf
+        self._heard = ""
+        """What the engine itself heard since its last translation."""
         self._saying: dict[str, tuple[str, str]] = {}
         """Translation that goes on → what was said, what it says so far."""
 
@@ -142,22 +150,42 @@ class Side:
             self._incoming.forget()
         elif self._around:
             self._incoming.cut(self._around.playback)
+            self._other.was_cut()
 
     # --- from this side to the other
 
     async def _translate(self, text: str) -> None:
         await self.leg.ready(READY_S)
         self.leg.taken()
-        self._unsaid.append(text)
-        if session := self.leg.session:
-            session.tell(Message("user", text))
-            session.respond()
+        if self.leg.decides is not dx.Decides.ENGINE:  # which translates when it thinks fit
+            self._unsaid.append(text)
+            self._ask()
+
+    def _ask(self) -> None:
+        """For the next sentence, when none is being translated."""
+        session = self.leg.session
+        if session is None or not self._unsaid or self._saying:
+            return
+        if (now_s := self._loop.time()) - self._asked_s < LATE_S:
+            return
+        self._asked, self._asked_s = self._unsaid.popleft(), now_s
+        if not self.leg.abilities.obeys:  # one that does would take the words for more that was said
+            session.tell(Message("user", self._asked))
+        session.respond()
+
+    def was_cut(self) -> None:
+        """The other side interrupted what was said for this one; the engine may say no more of it."""
+        for source, said in self._saying.values():
+            self._note(source, said)
+        self._saying.clear()
+        self._ask()
 
     def _made(self, event: dx.DuplexEvent) -> None:
         """What this side's engine tells."""
         match event:
             case dx.ReplyBegan(reply):
-                self._saying[reply] = (self._unsaid.popleft() if self._unsaid else "", "")
+                self._saying[reply] = (self._asked, "")
+                self._asked, self._asked_s = "", -math.inf
                 self._other.arrives(reply)
             case dx.ReplyText(reply, text):
                 source, said = self._saying.get(reply, ("", ""))
@@ -166,30 +194,35 @@ class Side:
             case dx.ReplyEnded(reply, how, fault):
                 if fault:
                     _log.warning("translation_failed", engine=self.leg.name, fault=fault, how=how.value)
-                self._note(*self._saying.pop(reply, ("", "")))
+                if reply in self._saying:
+                    self._note(*self._saying.pop(reply))
                 self._other.takes(event)
+                self._ask()
             case dx.ReplyAudio():
                 self._other.takes(event)
             case dx.CallerWords(text, final):
-                if final and self._unsaid and not self._unsaid[-1]:
-                    self._unsaid[-1] = text
+                if final:
+                    self._heard = f"{self._heard} {text}".strip()
                 self._up.note("words", text=text, final=final, confidence=1.0, by=self.leg.name)
             case _:
                 pass
 
     def _note(self, source: str, said: str) -> None:
         """Both languages, in both records."""
+        source, self._heard = source or self._heard, ""
         for side in {id(self): self, id(self._other): self._other}.values():
             if side._around:
-                side._around.note("interpreted", by=self.name, source=source, text=said)
+                side._around.note("interpreted", by=self.name, source=source, text=said.strip())
 
     def _context(self, decides: dx.Decides) -> dx.Context:
         told = interpreting.spec(self.plan)
         target = told.to if self.name == interpreting.CALLER else self._other.plan.language
         wish = f"Interpret from {self.plan.language} to {target}. Say the translation and nothing else."
-        return dx.Context(wish, language=self.plan.language, decides=decides)
+        return dx.Context(wish, language=self.plan.language, target=target, decides=decides)
 
     def _lost(self, gone: dx.Gone) -> None:
+        self._asked_s = -math.inf
+        self._saying.clear()
         self._other.loses(gone)
 
     def _over(self, fault: str) -> None:

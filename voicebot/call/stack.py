@@ -22,7 +22,7 @@ from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Member
 from voicebot.errors import UsageError
 
-OPENAI = ("openai", "openai_realtime")
+OPENAI = ("openai", "openai_realtime", "openai_translate")
 """Engines whose key and address may be among the settings."""
 _log = log.get("stack")
 

@@ -148,6 +148,9 @@ class Interpreted:
     more: str = "call: '+15550100'"
     other: bool = True
     """Whether the other side answers."""
+    agent_after_s: float = 0.0
+    """When an agent in the browser takes the call; 0: never."""
+    agents_call: EndReason | None = None
     natives: dict[str, Any] = field(default_factory=dict)
     dialled: list[str] = field(default_factory=list)
     sent: list[tuple[bytes, int]] = field(default_factory=list)
@@ -162,7 +165,7 @@ class Interpreted:
         settings = Settings(data_dir=self.folder / "data", dialplans=dialplans, vad="test")
         runtime = Runtime(settings)
         await runtime.start()
-        line, self.theirs = _line("call", one), _line("other", two)
+        line, self.theirs = _line("call", one), _line("other", two, "browser" if self.agent_after_s else "wavline")
 
         async def dial(to: str) -> Line:
             self.dialled.append(to)
@@ -172,11 +175,19 @@ class Interpreted:
             self._tap(self.theirs)
             return self.theirs
 
+        plan = runtime.dialplans["interpreter"]
         try:
-            async with asyncio.timeout(TOO_LONG_S):
-                return await runtime.run_call(line, runtime.dialplans["interpreter"], dial=dial)
+            async with asyncio.timeout(TOO_LONG_S), asyncio.TaskGroup() as group:
+                if self.agent_after_s:
+                    group.create_task(self._agent(runtime, plan))
+                return await runtime.run_call(line, plan, dial=dial)
         finally:
             await runtime.close()
+
+    async def _agent(self, runtime: Runtime, plan: Any) -> None:
+        """Somebody opens the page and calls."""
+        await asyncio.sleep(self.agent_after_s)
+        self.agents_call = await runtime.run_call(self.theirs, plan)
 
     def _tap(self, line: Any) -> None:
         send = line.send
@@ -206,6 +217,6 @@ class Interpreted:
 OTHER = "call-b"
 
 
-def _line(name: str, said: Sequence[bytes | int]) -> WavLine:
+def _line(name: str, said: Sequence[bytes | int], carrier: str = "wavline") -> WavLine:
     sound = b"".join(silence(each) if isinstance(each, int) else each for each in said)
-    return WavLine(CallInfo(name, "wavline", "", ""), [sound] if sound else [], "recorded", stays_ms=4000)
+    return WavLine(CallInfo(name, carrier, "", ""), [sound] if sound else [], "recorded", stays_ms=4000)

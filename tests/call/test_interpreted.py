@@ -134,6 +134,21 @@ def test_with_no_other_side_the_caller_hears_the_translation(tmp_path: Path, mon
     assert [] == call.dialled
 
 
+def test_an_agent_in_the_browser_takes_the_call_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = world(tmp_path, monkeypatch, more="call: browser", agent_after_s=2.0)
+    run(call.call([NOTICE_MS, tone(900), 9000], [NOTICE_MS, 60_000]))
+    assert [("caller", "good morning")] == [(each["by"], each["text"]) for each in call.of("interpreted", OTHER)]
+    assert [] == call.dialled
+    assert EndReason.BOT_HANGUP is call.agents_call
+    assert [words_for("en").over] == [each["text"] for each in call.of("fixed", OTHER)]
+
+
+def test_an_agent_for_whom_nobody_waits_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = world(tmp_path, monkeypatch, more="call: browser", agent_after_s=20.0)
+    assert EndReason.CALLER_HANGUP is run(call.call([4000]))
+    assert EndReason.BOT_HANGUP is call.agents_call
+
+
 def test_the_original_is_heard_softly_where_the_dialplan_wants_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +207,7 @@ def test_four_lines_are_a_dialplan() -> None:
         (("interpret: {to: en-US, call: \"+15550100\"}", ""), "It does not say between whom to interpret."),
         (("to: en-US", "to: es-ES"), "Both sides speak es-ES."),
         (("call: ", "cal: "), "Unknown key 'cal'."),
+        (("+15550100", "anna"), "Nobody can be called there."),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_one_is_told(change: tuple[str, str], said: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from voicebot import log
+from voicebot.call.agents import BROWSER, Agents
 from voicebot.call.ducked import Ducked
 from voicebot.call.interpreter import Side
 from voicebot.call.session import Session
@@ -49,6 +50,7 @@ class Booth:
     carry: Carry
     sessions: Callable[[str], Session | None]
     dial: Dial | None
+    agents: Agents
 
     async def run(self, line: Line) -> EndReason:
         """Until the caller is gone; then so is the other side."""
@@ -71,27 +73,30 @@ class Booth:
 
     async def _other_side(self, first: CallInfo, plan: Dialplan, callee: Side) -> None:
         """Call them, and carry their line; what becomes of it is told to the caller."""
-        sentence = "goodbye"
         try:
             line = await self._reached(interpreting.spec(self.plan).call)
+        except PeerError as error:
+            _log.warning("other_side_not_reached", call_id=first.call_id, error=str(error))
+            self._let_go(first.call_id, words_for(self.plan.language).not_reached)
+            return
+        try:
             info = CallInfo(f"{first.call_id}-b", line.info.carrier, line.info.caller, line.info.called)
             theirs: Line = Named(line, info)
             if interpreting.spec(self.plan).original == "ducked":
                 theirs = callee.duck = Ducked(theirs)
-            try:
-                await self.carry(theirs, plan, callee)
-            finally:
-                await line.hangup(EndReason.BOT_HANGUP.value)
-        except PeerError as error:
-            _log.warning("other_side_not_reached", call_id=first.call_id, error=str(error))
-            sentence = words_for(self.plan.language).not_reached
-        self._let_go(first.call_id, sentence)
+            await self.carry(theirs, plan, callee)
+        finally:
+            await line.hangup(EndReason.BOT_HANGUP.value)
+            self.agents.release(line)
+        self._let_go(first.call_id, "goodbye")
 
     async def _reached(self, destination: str) -> Line:
-        if self.dial is None:
+        if destination != BROWSER and self.dial is None:
             raise PeerError("Nothing here can call out.")
         try:
             async with asyncio.timeout(RING_S):
+                if destination == BROWSER or self.dial is None:
+                    return await self.agents.wait(self.plan.name)
                 return await self.dial(destination)
         except TimeoutError:
             raise PeerError(f"No answer in {RING_S:.0f} s.") from None

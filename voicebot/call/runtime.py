@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from voicebot import __version__, log
+from voicebot.call.agents import Agents
 from voicebot.call.duplex import Native
 from voicebot.call.interpreted import Booth, Dial
 from voicebot.call.interpreter import Side
@@ -87,6 +88,7 @@ class Runtime:
         self._prompts = PromptCache(prompts or settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
+        self._agents = Agents()
         self._state = "starting"
         self._idle = asyncio.Event()
         self._idle.set()
@@ -224,6 +226,8 @@ class Runtime:
     ) -> EndReason:
         """Carry one call from answer to end. The call is listed before its first audio is sent. `dial` calls the other
         side of an interpreted one; `side` is which of its sides this line is."""
+        if side is None and self._agents.is_one(dialplan, line):
+            return await self._agents.serve(dialplan.name, line)
         if dialplan.mode == "interpret" and side is None:
             return await self._interpret(line, dialplan, watch, dial)
         info, stack = line.info, self._stacks[dialplan.name]
@@ -275,7 +279,7 @@ class Runtime:
         async def carry(line: Line, of: Dialplan, side: Side) -> EndReason:
             return await self.run_call(line, of, watch if of.name == plan.name else None, side=side)
 
-        return await Booth(plan, (there, back), carry, self.calls.get, dial).run(line)
+        return await Booth(plan, (there, back), carry, self.calls.get, dial, self._agents).run(line)
 
     def parts(
         self, context: AgentContext, toolbox: Tools, guarding: Watch, responder: str = CASCADE

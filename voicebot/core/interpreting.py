@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from voicebot.core.responders import NATIVE
 CALLER, CALLEE = "caller", "callee"
 ONLY = "interpreted"
 FOR_EVER = 10**6
+DESTINATION = re.compile(r"(browser|\+[1-9][0-9]{6,14}|sips?:[A-Za-z0-9._+-]+@[A-Za-z0-9.:-]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +142,9 @@ def check_interpreting(plan: Dialplan) -> Iterator[Fault]:
         yield Fault(("mode",), "It does not say between whom to interpret.", "Add `interpret: {to: en-US}`.")
     if plan.mode != "interpret" and plan.interpret is not None:
         yield Fault(("interpret",), "This is for interpreted calls only.", "Add `mode: interpret`.")
+    if plan.interpret is not None and plan.interpret.call and not DESTINATION.match(plan.interpret.call):
+        yield Fault(
+            ("interpret", "call"), "Nobody can be called there.", "Write +15550100, sip:anna@example.com or browser."
+        )
     if plan.interpret is not None and plan.interpret.to == plan.language:
         yield Fault(("interpret", "to"), f"Both sides speak {plan.language}.", "Say what the other side speaks.")

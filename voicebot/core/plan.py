@@ -94,8 +94,8 @@ class Interpret(Model):
     to: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
     """BCP 47."""
     call: str = ""
-    """The other side: E.164 number or `sip:` address, which the service calls. Empty: there is none, and the caller
-    hears the translation."""
+    """The other side: E.164 number or `sip:` address, which the service calls; `browser`: an agent, who opens the page
+    and calls the same dialplan. Empty: there is none, and the caller hears the translation."""
     by: Says = ("cascade",)
     """Interpreters, in order: `cascade` (recogniser, text translator, voice), or native engines such as
     `translatotron`."""

@@ -91,6 +91,13 @@ class Simultaneous(Stub):
         return SimultaneousSession()
 
 
+class Broken(Simultaneous):
+    """One that cannot be opened."""
+
+    async def open(self, context: Context) -> SimultaneousSession:
+        raise PeerError("no interpreter today")
+
+
 class SimultaneousSession(Stub):
     def __init__(self) -> None:
         self.loud = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.call.interpreted_world import OTHER, Interpreted, Simultaneous
+from tests.call.interpreted_world import OTHER, Broken, Interpreted, Simultaneous
 from tests.call.world import WORD_MS, tone
 from tests.virtual_time import run
 from voicebot.call.ducked import EPOCH
@@ -174,6 +174,12 @@ def test_a_simultaneous_interpreter_is_heard_while_the_other_still_speaks(
     assert heard[0] < stopped[0]
     assert [("hello", True)] == [(s["text"], s["complete"]) for s in call.of("said", OTHER) if s["text"] == "hello"]
     assert [("caller", "hola", "hello")] == [(i["by"], i["source"], i["text"]) for i in call.of("interpreted", OTHER)]
+
+
+def test_without_an_interpreter_both_are_told_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = world(tmp_path, monkeypatch, more="call: '+15550100', by: broken", natives={"broken": Broken()})
+    assert EndReason.ENGINE_FAILED is run(call.call([60_000], [60_000]))
+    assert words_for("es").trouble == call.of("fixed")[-1]["text"]
 
 
 def test_sentences_are_translated_in_order_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -410,6 +410,7 @@ def test_a_training_that_was_left_goes_on_where_it_was(tmp_path: Path, architect
     assert 5 == second.step
     lines = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
     assert [3, 5] == [line["step"] for line in lines]
+    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
     model, about = checkpoint.load(tmp_path)
     assert "steps of 4" in about.trained_on
     assert architecture == model.config.architecture

@@ -28,6 +28,7 @@ from voicebot.core.conversation import Message
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone, Unasked
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
+from voicebot.core.timeline import EndReason
 from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Watch
 from voicebot.errors import PeerError
@@ -227,6 +228,8 @@ class Side:
 
     def _over(self, fault: str) -> None:
         _log.error("no_interpreter", side=self.name, why=fault)
+        if self._around:
+            self._around.feed(ev.Close(EndReason.ENGINE_FAILED, "trouble"))
 
     # --- from the other side to this one
 

@@ -89,15 +89,20 @@ async def judge(
     """Interpret every pair's source with one engine of the dialplan (`plan`: its text), and compare. Takes as long as
     the call does. `UsageError` when the engine cannot run here."""
     told(f"{engine}: the call")
-    with tempfile.TemporaryDirectory() as folder:
-        records, audio = await _called(only(plan, engine), pairs, Path(folder))
-    sentences = _sentences(pairs, records, audio)
+    sentences = await interpreted(only(plan, engine), pairs)
     told(f"{engine}: listening")
     references = [pair.target_text for pair in pairs]
     target = str(yaml.safe_load(plan)["interpret"]["to"])
     texts = await written_down([each.heard for each in sentences], references, judge, target)
     done = [replace(each, judged=text) for each, text in zip(sentences, texts, strict=True)]
     return summed_up(engine, done), done
+
+
+async def interpreted(plan: str, pairs: Sequence[Pair]) -> list[Sentence]:
+    """Every pair's source, said on one call that a dialplan (its text) interprets for the caller."""
+    with tempfile.TemporaryDirectory() as folder:
+        records, audio = await _called(plan, pairs, Path(folder))
+    return _sentences(pairs, records, audio)
 
 
 def only(plan: str, engine: str) -> str:

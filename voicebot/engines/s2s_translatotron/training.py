@@ -1,6 +1,7 @@
 """Training: steps until the time is over, it does not get better, or somebody stops it; and going on from there.
 
-The folder of a training holds the best model so far (see `checkpoint`) and `training.pt`, from which it goes on.
+The folder of a training holds the best model so far (see `checkpoint`), a picture of its attention, and `training.pt`,
+from which it goes on.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from torch import nn
 from voicebot.engines.s2s_translatotron import checkpoint
 from voicebot.engines.s2s_translatotron.batches import Batches
 from voicebot.engines.s2s_translatotron.checkpoint import About, Model
+from voicebot.engines.s2s_translatotron.plot import png
 from voicebot.engines.s2s_translatotron.schedule import Plan
 from voicebot.engines.s2s_translatotron.t1 import Translatotron1
-from voicebot.engines.s2s_translatotron.validation import Score, validate
+from voicebot.engines.s2s_translatotron.validation import Score, attention, validate
 from voicebot.errors import UsageError
 
 STATE = "training.pt"
 LOG = "training.jsonl"
+PLOT = "attention.png"
 LOOK_EVERY = 10
 """Steps between two looks at the losses: on a GPU each costs a wait."""
 GOOD = 0.995
@@ -171,6 +174,7 @@ class Training:
             reduction = self.model.lesson.reduction if isinstance(self.model, Translatotron1) else 0
             trained_on = f"{self.about.trained_on}; {self.step} steps of {self.plan.batch}"
             checkpoint.save(self.folder, self.model, replace(self.about, trained_on=trained_on, reduction=reduction))
+            (self.folder / PLOT).write_bytes(png(attention(self.model, validating, self.device)))
         self.save()
         return score
 

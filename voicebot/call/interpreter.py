@@ -106,6 +106,12 @@ class Side:
         self._speaking = True
         self.leg.began()
 
+    def moved(self, state: ev.State) -> None:
+        """What they said came to nothing, or is over."""
+        if state in (ev.State.LISTENING, ev.State.SPEAKING, ev.State.AWAY):
+            self._speaking = False
+            self.leg.over()
+
     async def answer(self, turn: CallerTurn, mouth: Mouth) -> Ending | None:
         """`PeerError` when the engine is not there, or breaks off."""
         self._speaking, self._answering = False, True
@@ -157,7 +163,7 @@ class Side:
 
     async def _translate(self, text: str) -> None:
         await self.leg.ready(READY_S)
-        self.leg.taken()
+        self.leg.over()
         if self.leg.decides is not dx.Decides.ENGINE:  # which translates when it thinks fit
             self._unsaid.append(text)
             self._ask()

@@ -12,7 +12,7 @@ from tests.call.world import WORD_MS, tone
 from tests.virtual_time import run
 from voicebot.call.ducked import EPOCH
 from voicebot.core.dialplan import DialplanFaults, parse
-from voicebot.core.interpreting import spec, words_for
+from voicebot.core.interpreting import expectation, sides, spec, words_for
 from voicebot.core.timeline import EndReason
 
 WORDS = {"es-ES": ["buenos días"], "en-US": ["hello there"]}
@@ -204,6 +204,18 @@ interpret: {to: en-US, call: "+15550100"}
 def test_four_lines_are_a_dialplan() -> None:
     told = spec(parse(FOUR_LINES, "interpreter.yaml"))
     assert ("en-US", "+15550100", ("cascade",)) == (told.to, told.call, told.by)
+
+
+BOOK = """
+engines: {options: {phrasebook: {es-en: {¿Cuánto cuesta?: how much is it}, en-es: {four: cuatro}}}}
+"""
+
+
+def test_with_a_phrasebook_each_side_is_expected_to_say_what_is_in_it() -> None:
+    plan = parse(FOUR_LINES.replace("to: en-US", "to: en-US, text: phrasebook") + BOOK, "interpreter.yaml")
+    one, other = sides(plan)
+    assert [("cuánto cuesta",), ("four",)] == [expectation(side).phrases for side in (one, other)]
+    assert [("es-ES", "en-US"), ("en-US", "es-ES")] == [(side.language, spec(side).to) for side in (one, other)]
 
 
 @pytest.mark.parametrize(

@@ -222,8 +222,7 @@ class Side:
                 side._around.note("interpreted", by=self.name, source=source, text=said.strip())
 
     def _context(self, decides: dx.Decides) -> dx.Context:
-        told = interpreting.spec(self.plan)
-        target = told.to if self.name == interpreting.CALLER else self._other.plan.language
+        target = interpreting.spec(self.plan).to
         wish = f"Interpret from {self.plan.language} to {target}. Say the translation and nothing else."
         return dx.Context(wish, language=self.plan.language, target=target, decides=decides)
 

@@ -150,6 +150,7 @@ class Runtime:
         anything = await asyncio.to_thread(open_expectation, plan) if native else NOTHING
         expected = [each for member in llm.members for each in member.engine.prepare(plan)]
         expected += [anything] if native else []
+        expected += [interpreting.expectation(plan)] if plan.mode == "interpret" else []
         own = manners.of(plan.language)
         wanted = [*expected, *(over_bot(each, own) for each in expected)]
         _, *voices = await asyncio.gather(

@@ -25,7 +25,9 @@ def translation(
     dialplan: Annotated[Path, typer.Argument(help="Dialplan of an interpreter; each of its `by` is judged.")],
     data: Annotated[str, typer.Option(help="synthetic:es-en, or a table of pairs as `voicebot train` reads.")],
     count: Annotated[int, typer.Option(help="Sentences.")] = 16,
-    judge: Annotated[str, typer.Option(help="Recogniser that writes down what was heard.")] = "pocketsphinx",
+    judge: Annotated[
+        str, typer.Option(help="Recogniser that writes down what was heard; none: take the engine's own word for it.")
+    ] = "pocketsphinx",
     voices: Annotated[
         Path | None, typer.Option(help="Speaker encoder (safetensors): how far each keeps the voice.")
     ] = None,
@@ -48,7 +50,8 @@ def translation(
         test = pairs.read(Path(data), rates)[:count]
     console = Console()
     table = _table()
-    _row(table, asyncio.run(translating.ceiling(test, judge, told["interpret"]["to"])), timed=False)
+    if judge != translating.NOBODY:
+        _row(table, asyncio.run(translating.ceiling(test, judge, told["interpret"]["to"])), timed=False)
     for engine in [by] if isinstance(by, str) else by:
         with console.status("…") as status:
             try:

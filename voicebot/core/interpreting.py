@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from voicebot.core.dialplan_faults import Fault
 from voicebot.core.events import Timing
 from voicebot.core.expect import Expectation, Mode
-from voicebot.core.plan import Dialplan, Interpret, Node, Sentences
+from voicebot.core.plan import Dialplan, Engines, Interpret, Node, Sentences
 from voicebot.core.responders import NATIVE
 
 CALLER, CALLEE = "caller", "callee"
@@ -98,11 +97,13 @@ def sides(plan: Dialplan) -> tuple[Dialplan, Dialplan]:
     """The dialplan as each side's session has it: language, engines, sentences. The second is the other side's."""
     told = spec(plan)
     theirs = told.theirs or plan.engines
-    back = told.back or told.by
-    return _side(plan, plan.language, plan.engines, told.by), _side(plan, told.to, theirs, back)
+    theirs = theirs.model_copy(update={"options": {**plan.engines.options, **theirs.options}})
+    one = _side(plan, plan.language, told.to, plan.engines.model_copy(update={"native": told.by}))
+    return one, _side(plan, told.to, plan.language, theirs.model_copy(update={"native": told.back or told.by}))
 
 
-def _side(plan: Dialplan, language: str, engines: Any, by: tuple[str, ...]) -> Dialplan:
+def _side(plan: Dialplan, language: str, other: str, engines: Engines) -> Dialplan:
+    """`interpret.to` is the language of whoever is on the other side of this one."""
     words = words_for(language)
     sentences = Sentences(
         one_moment=words.moment, waiting=words.moment, still_here=words.moment, welcome_back=words.notice,
@@ -112,7 +113,8 @@ def _side(plan: Dialplan, language: str, engines: Any, by: tuple[str, ...]) -> D
     changed = {
         "name": plan.name if language == plan.language else f"{plan.name}_other_side",
         "language": language,
-        "engines": engines.model_copy(update={"responder": NATIVE, "native": by}),
+        "interpret": spec(plan).model_copy(update={"to": other}),
+        "engines": engines.model_copy(update={"responder": NATIVE}),
         "sentences": sentences,
         "operator": "",
         "start": ONLY,
@@ -122,12 +124,20 @@ def _side(plan: Dialplan, language: str, engines: Any, by: tuple[str, ...]) -> D
 
 
 def expectation(side: Dialplan) -> Expectation:
-    """Anything at all, until a pause."""
+    """Anything at all, until a pause; where a phrasebook translates, what is in it."""
     pause_ms, turns = spec(side).pause_ms, side.turns
+    book = phrases(side)
     return Expectation(
-        f"{side.name}/{side.language}", Mode.FREE, (), quick_ms=pause_ms, pause_ms=pause_ms, barge_in=turns.barge_in,
-        min_words=turns.min_words,
+        f"{side.name}/{side.language}", Mode.CLOSED if book else Mode.FREE, book, quick_ms=pause_ms, pause_ms=pause_ms,
+        barge_in=turns.barge_in, min_words=turns.min_words,
     )  # fmt: skip
+
+
+def phrases(side: Dialplan) -> tuple[str, ...]:
+    """The sentences of a phrasebook that this side may say: a small recogniser understands little else."""
+    languages = f"{side.language.partition('-')[0]}-{spec(side).to.partition('-')[0]}"
+    book = side.engines.options.get("phrasebook", {}).get(languages, {}) if "phrasebook" in spec(side).text else {}
+    return tuple(" ".join(re.findall(r"[\w']+", str(text).lower())) for text in book)
 
 
 def silences_of(plan: Dialplan) -> int:

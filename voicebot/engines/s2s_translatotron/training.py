@@ -109,13 +109,20 @@ class Training:
             score = self._validate(validating)
             step_ms = 1000 * (self.seconds - first_s) / (self.step - first_step)
             self._note(Progress(self.step, self.seconds / 60, step_ms, self._losses, score), told)
-            good = good + 1 if score.exact >= GOOD else 0
+            good = good + 1 if self._is_good(score, over) else 0
             if good >= 2:
                 return "every unseen sentence is right"
             if over >= 1:
                 return "the time is over"
             if self.since_best >= self.plan.patience:
                 return "it does not get better"
+
+    def _is_good(self, score: Score, over: float) -> bool:
+        """Nothing is left to learn: not before the last stage, and not by its phonemes alone where a model does not
+        speak from them."""
+        last = over >= max((stage.since for stage in self.plan.stages), default=0.0)
+        spoken = score.nearest >= GOOD or not isinstance(self.model, Translatotron1)
+        return last and spoken and score.exact >= GOOD
 
     def _over(self) -> float:
         return max(self.seconds / 60 / self.plan.minutes, self.step / self.plan.steps)

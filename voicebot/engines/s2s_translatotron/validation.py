@@ -61,9 +61,11 @@ def validate(model: Model, pairs: Batches, device: str = "cpu") -> Score:
             nearest = _nearest(made, batch.target, batch.target_lengths)
     count = len(pairs.pairs)
     listens = isinstance(model, Translatotron1)
-    value = nearest + exact / count / 2 if listens else exact / count - wrong / max(1, total)
+    length = made_frames / wanted_frames
+    off = abs(1 - length)
+    value = nearest + exact / count / 2 - off if listens else exact / count - wrong / max(1, total)
     mean_focus = sum(focus) / len(focus)
-    return Score(exact / count, wrong / max(1, total), made_frames / wanted_frames, nearest, mean_focus, value)
+    return Score(exact / count, wrong / max(1, total), length, nearest, mean_focus, value)
 
 
 def attention(model: Model, pairs: Batches, device: str = "cpu") -> npt.NDArray[np.float32]:

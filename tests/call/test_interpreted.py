@@ -207,7 +207,7 @@ def test_four_lines_are_a_dialplan() -> None:
 
 
 BOOK = """
-engines: {options: {phrasebook: {es-en: {¿Cuánto cuesta?: how much is it}, en-es: {four: cuatro}}}}
+engines: {options: {phrasebook: {es-en: {"¿Cuánto cuesta?": how much is it}, en-es: {four: cuatro}}}}
 """
 
 

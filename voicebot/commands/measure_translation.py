@@ -69,7 +69,7 @@ def translation(
 
 def _table() -> Table:
     table = Table(box=SIMPLE_HEAD)
-    names = "engine|lost|ASR-BLEU|ChrF|phoneme error|duration|ms to hear|slowest tenth|lagging ms"
+    names = "engine|lost|ASR-BLEU|ChrF|phoneme error|nearest|duration|ms to hear|slowest tenth|lagging ms"
     for column in names.split("|"):
         table.add_column(column, justify="left" if column == "engine" else "right")
     return table
@@ -79,5 +79,5 @@ def _row(table: Table, found: Judged, timed: bool = True) -> None:
     times = [f"{ms}" if timed else "" for ms in (found.latency_ms, found.slow_ms, found.lagging_ms)]
     table.add_row(
         found.engine, f"{found.lost} of {found.sentences}", f"{found.bleu:.1f}", f"{found.chrf:.1f}",
-        f"{found.phoneme_error:.1%}", f"{found.duration:.2f}", *times,
+        f"{found.phoneme_error:.1%}", f"{found.nearest:.0%}", f"{found.duration:.2f}", *times,
     )  # fmt: skip

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import soxr
 import yaml
 
+from voicebot.audio import logmel
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import RATE, CallInfo
@@ -30,12 +31,14 @@ from voicebot.core.timeline import Record, decode
 from voicebot.engines import registry
 from voicebot.engines.base import Asr, EngineConfig
 from voicebot.engines.s2s_translatotron.pairs import Pair, Speaker, speaker
-from voicebot.engines.s2s_translatotron.warp import edits
+from voicebot.engines.s2s_translatotron.warp import distances, edits
 from voicebot.errors import UsageError
 
 Samples = npt.NDArray[np.float32]
 NOBODY = "none"
 """As a judge: the engine's own word for what it said is taken."""
+TELEPHONE_BANDS = 50
+"""Of the 80 log-mel bands, those below 4 kHz."""
 PAUSE_S = 0.3
 """Of silence around each sentence."""
 JUDGE_S = 20.0
@@ -74,6 +77,9 @@ class Judged:
     chrf: float
     phoneme_error: float
     """Of the recogniser's words against the references, both as espeak-ng says them."""
+    nearest: float
+    """Translations whose sound is nearer to their own reference's than to any other's (dynamic time warping of log-mel
+    spectrograms): no recogniser is asked, but a voice unlike the reference's makes it harder."""
     duration: float
     """Sound of the translations over that of the references."""
     latency_ms: int
@@ -237,10 +243,26 @@ def summed_up(engine: str, sentences: Sequence[Sentence]) -> Judged:
         engine, len(sentences), len(sentences) - len(heard),
         float(sacrebleu.corpus_bleu(hypotheses, references).score),
         float(sacrebleu.corpus_chrf(hypotheses, references).score),
-        error, sum(len(each.heard) / RATE for each in heard) / wanted if wanted else 0.0,
+        error, nearest(heard), sum(len(each.heard) / RATE for each in heard) / wanted if wanted else 0.0,
         round(statistics.median(waits)), waits[min(len(waits) - 1, len(waits) * 9 // 10)],
         round(statistics.mean(map(lagging_ms, heard))) if heard else 0,
     )  # fmt: skip
+
+
+def nearest(sentences: Sequence[Sentence]) -> float:
+    """Of those of which something was heard."""
+    if not sentences:
+        return 0.0
+    made = [_picture(each.heard) for each in sentences]
+    table = distances(made, [_picture(each.pair.target) for each in sentences])
+    return float((table.argmin(axis=1) == np.arange(len(made))).mean())
+
+
+def _picture(samples: Samples) -> Samples:
+    """Log-mel, below 4 kHz, [T, 50]."""
+    wide = soxr.resample(samples, RATE, logmel.RATE).astype(np.float32)
+    columns = max(1, min(logmel.COLUMNS, len(wide) // logmel.HOP))
+    return np.ascontiguousarray(logmel.log_mel(wide)[:TELEPHONE_BANDS, -columns:].T)
 
 
 def _phoneme_error(mouth: Speaker, sentences: Sequence[Sentence]) -> float:

@@ -48,7 +48,7 @@ def translation(
         test = pairs.unseen(data.removeprefix(MADE), count, rates)
     else:
         test = pairs.read(Path(data), rates)[:count]
-    console = Console()
+    console = Console(width=max(120, Console().width))
     table = _table()
     if judge != translating.NOBODY:
         _row(table, asyncio.run(translating.ceiling(test, judge, told["interpret"]["to"])), timed=False)

@@ -1,4 +1,4 @@
-"""A tiny Translatotron 2 from nothing: twelve minutes of one CPU, then sentences and a voice that it never heard."""
+"""A tiny Translatotron 2 from nothing: eight minutes of one CPU at most, then sentences and a voice that it never heard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from voicebot.engines.s2s_translatotron.training import Training  # noqa: E402
 from voicebot.engines.s2s_translatotron.validation import validate  # noqa: E402
 from voicebot.replay import translating  # noqa: E402
 
-CPU_MINUTES = 12
+CPU_MINUTES = 8
 PLAN = """
 name: interpreter
 language: es-ES

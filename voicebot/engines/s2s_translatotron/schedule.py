@@ -71,7 +71,7 @@ _CURRICULUM = (
 )
 _SHORT_FIRST = (Stage(0.0, 0.25), Stage(0.08, 0.4), Stage(0.15))
 PLANS: Mapping[tuple[str, str], Plan] = {
-    ("translatotron", "tiny"): Plan(40, 20000, 16, 4000, 1e-3, stages=_CURRICULUM),
+    ("translatotron", "tiny"): Plan(25, 20000, 16, 4000, 1e-3, stages=_CURRICULUM),
     ("translatotron2", "tiny"): Plan(10, 20000, 16, 4000, 1e-3, stages=_SHORT_FIRST),
     ("translatotron", "fisher"): Plan(
         1440, 200_000, 1024, 20_000, 0.006, 2000, "adafactor", aux_weights=(0.3, 0.001, 160_000), weight_noise=0.05

@@ -1,4 +1,4 @@
-"""A tiny Translatotron 2 from nothing: eight minutes of one CPU at most, then sentences and a voice that it never heard."""
+"""A tiny Translatotron 2 from nothing: eight minutes of one CPU at most, then sentences and a voice it never heard."""
 
 from __future__ import annotations
 

@@ -195,8 +195,9 @@ class Side:
                 self._asked, self._asked_s = "", -math.inf
                 self._other.arrives(reply)
             case dx.ReplyText(reply, text):
-                source, said = self._saying.get(reply, ("", ""))
-                self._saying[reply] = (source, said + text)
+                if reply in self._saying:  # not one that was cut
+                    source, said = self._saying[reply]
+                    self._saying[reply] = (source, said + text)
                 self._other.takes(event)
             case dx.ReplyEnded(reply, how, fault):
                 if fault:

@@ -18,6 +18,7 @@ from voicebot.commands import (
     doctor,
     load,
     measure,
+    measure_translation,
     models,
     native,
     replay,
@@ -39,6 +40,7 @@ app = typer.Typer(
 measure.app.command()(bench.bench)
 measure.app.command()(turns.turns)
 measure.app.command(name="native")(native.native)
+measure.app.command()(measure_translation.translation)
 measure.app.command(name="load")(load.measure_load)
 app.command()(serve.serve)
 app.command()(call.call)

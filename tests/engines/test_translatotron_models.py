@@ -410,9 +410,25 @@ def test_a_training_that_was_left_goes_on_where_it_was(tmp_path: Path, architect
     assert 5 == second.step
     lines = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
     assert [3, 5] == [line["step"] for line in lines]
+    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
     model, about = checkpoint.load(tmp_path)
     assert "steps of 4" in about.trained_on
     assert architecture == model.config.architecture
+
+
+@pytest.mark.parametrize("architecture", ["translatotron", "translatotron2"])
+def test_wide_band_speech_is_learnt_and_translated_too(tmp_path: Path, architecture: str) -> None:
+    learning = pairs.made("es-en", 6, (16000, 16000))
+    source, target = pairs.symbols(learning)
+    config = replace(preset(architecture, "tiny", 16000), target_phonemes=target)
+    config = replace(config, source_phonemes=source) if isinstance(config, T1) else config
+    model = checkpoint.build(config)
+    loss = model(Batches(learning, config, source, supervised=False).draw(2, random.Random(0)))
+    loss.total.backward()
+    assert torch.isfinite(loss.total)
+    checkpoint.save(tmp_path, model, ABOUT)
+    assert 16000 == Translator(tmp_path).translate(learning[0].source).rate
+    assert 16000 == s2s_translatotron.rate_of(tmp_path)
 
 
 def test_a_training_of_another_model_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -161,7 +161,9 @@ STREAM_HEADERS = {
 
 
 @asynccontextmanager
-async def serving(folder: Path, **given: Any) -> AsyncIterator[Service]:
+async def serving(
+    folder: Path, make: Callable[[Settings, Store], Any] = ToneRuntime, **given: Any
+) -> AsyncIterator[Service]:
     """The application on a port of its own, from start-up to shut-down."""
     known = {
         "twilio_auth_token": TOKEN,
@@ -172,8 +174,8 @@ async def serving(folder: Path, **given: Any) -> AsyncIterator[Service]:
     }
     settings = Settings(_env_file=None, **(known | given))  # type: ignore[call-arg]
     store = Store.at(folder)
-    runtime = ToneRuntime(settings, store)
-    app = create_app(settings, runtime, store)  # type: ignore[arg-type]
+    runtime = make(settings, store)
+    app = create_app(settings, runtime, store)
     listening = socket.create_server(("127.0.0.1", 0))
     server = _Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws_max_size=MAX_SOCKET_MESSAGE))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"

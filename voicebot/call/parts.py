@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from voicebot.call.beat import Beat
 from voicebot.call.duplex import Native
+from voicebot.call.interpreter import Side
 from voicebot.call.prompts import Prompts
 from voicebot.call.tools import Tools
 from voicebot.core.events import Timing
@@ -28,5 +29,5 @@ class Parts:
     """How long the recogniser's final words are waited for."""
     beat: Beat = field(default_factory=Beat)
     """The clock that this call shares with all others."""
-    native: Native | None = None
+    native: Native | Side | None = None
     """The speech-to-speech engine that leads the call, in the place of agent and voice; `agent` is this, too, then."""

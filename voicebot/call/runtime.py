@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,11 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from voicebot import __version__, log
+from voicebot.call.agents import Agents
 from voicebot.call.duplex import Native
+from voicebot.call.interpreted import Booth, Dial
+from voicebot.call.interpreter import Side
+from voicebot.call.interpreting_cascade import interpreters
 from voicebot.call.parts import Parts
 from voicebot.call.prompts import PromptCache
 from voicebot.call.session import Session
@@ -26,7 +31,7 @@ from voicebot.call.tools import Toolbox, Tools
 from voicebot.carriers.base import CallInfo, Line
 from voicebot.config import Settings
 from voicebot.core import dialplan as dp
-from voicebot.core import manners
+from voicebot.core import interpreting, manners
 from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import NOTHING, Expectation
@@ -83,6 +88,7 @@ class Runtime:
         self._prompts = PromptCache(prompts or settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
+        self._agents = Agents()
         self._state = "starting"
         self._idle = asyncio.Event()
         self._idle.set()
@@ -116,13 +122,24 @@ class Runtime:
                     continue
                 self._files[file] = changed
                 plan = dp.parse(file.read_text("utf-8"), str(file))
-                stack = await self._prepare(plan)
+                stack = await self._stack_of(plan)
             except (VoicebotError, OSError, UnicodeDecodeError) as error:
                 self.faults[str(file)] = str(error)
                 _log.error("dialplan_refused", file=str(file), error=str(error))
                 continue
             self.faults.pop(str(file), None)
             self.dialplans[plan.name], self._stacks[plan.name] = plan, stack
+
+    async def _stack_of(self, plan: Dialplan) -> Stack:
+        """The engines of a dialplan's calls; of interpreted ones, those of the caller's side."""
+        if plan.mode == "answer":
+            return await self._prepare(plan)
+        one, other = interpreting.sides(plan)
+        stacks = [await self._prepare(side) for side in (one, other)]
+        there = await interpreters(self._engines, one, other, stacks[1].tts)
+        back = await interpreters(self._engines, other, one, stacks[0].tts)
+        self._stacks[other.name] = replace(stacks[1], s2s=back)
+        return replace(stacks[0], s2s=there)
 
     async def _prepare(self, plan: Dialplan) -> Stack:
         engines, settings = self._engines, self.settings
@@ -133,6 +150,7 @@ class Runtime:
         anything = await asyncio.to_thread(open_expectation, plan) if native else NOTHING
         expected = [each for member in llm.members for each in member.engine.prepare(plan)]
         expected += [anything] if native else []
+        expected += [interpreting.expectation(plan)] if plan.mode == "interpret" else []
         own = manners.of(plan.language)
         wanted = [*expected, *(over_bot(each, own) for each in expected)]
         _, *voices = await asyncio.gather(
@@ -142,7 +160,7 @@ class Runtime:
 
     async def _native(self, plan: Dialplan) -> Chain[Duplex] | None:
         """The dialplan's native engines. Where none can run, its calls are the cascade's."""
-        if not may_be_native(plan.engines):
+        if not may_be_native(plan.engines) or plan.mode == "interpret":
             return None
         missing = [lack(self.settings, "s2s", name, plan) for name in plan.engines.native]
         if all(missing):
@@ -200,9 +218,19 @@ class Runtime:
         return chosen or self.dialplans.get(self.settings.default_dialplan)
 
     async def run_call(
-        self, line: Line, dialplan: Dialplan, watch: Callable[[Record], None] | None = None
+        self,
+        line: Line,
+        dialplan: Dialplan,
+        watch: Callable[[Record], None] | None = None,
+        dial: Dial | None = None,
+        side: Side | None = None,
     ) -> EndReason:
-        """Carry one call from answer to end. The call is listed before its first audio is sent."""
+        """Carry one call from answer to end. The call is listed before its first audio is sent. `dial` calls the other
+        side of an interpreted one; `side` is which of its sides this line is."""
+        if side is None and self._agents.is_one(dialplan, line):
+            return await self._agents.serve(dialplan.name, line)
+        if dialplan.mode == "interpret" and side is None:
+            return await self._interpret(line, dialplan, watch, dial)
         info, stack = line.info, self._stacks[dialplan.name]
         folder = self.settings.data_dir / "calls" / info.call_id
         started = datetime.now(UTC)
@@ -211,8 +239,9 @@ class Runtime:
         local = datetime.now(ZoneInfo(dialplan.timezone))
         context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
-        guarding = Watch()
+        guarding = side.watch if side else Watch()
         ears, parts = self.parts(context, toolbox, guarding, responder)
+        parts = replace(parts, native=side, agent=side) if side else parts
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
         session.open_record(
@@ -241,12 +270,25 @@ class Runtime:
             await self._list(lambda log: log.ended(info.call_id, ended, seconds, session.turns))
         return reason
 
+    async def _interpret(
+        self, line: Line, plan: Dialplan, watch: Callable[[Record], None] | None, dial: Dial | None
+    ) -> EndReason:
+        there, back = (self._stacks[side.name].s2s for side in interpreting.sides(plan))
+        assert there
+        assert back
+
+        async def carry(line: Line, of: Dialplan, side: Side) -> EndReason:
+            return await self.run_call(line, of, watch if of.name == plan.name else None, side=side)
+
+        return await Booth(plan, (there, back), carry, self.calls.get, dial, self._agents).run(line)
+
     def parts(
         self, context: AgentContext, toolbox: Tools, guarding: Watch, responder: str = CASCADE
     ) -> tuple[GuardedAsr, Parts]:
         """What a call is made of: warm engines behind guards of its own. The ears are to be entered for as long as it
         lives. `responder`: a native engine that is to lead, where it is there."""
         stack = self._stacks[context.dialplan.name]
+        responder = CASCADE if context.dialplan.mode == "interpret" else responder
         ears, voice = GuardedAsr(stack.asr, guarding), GuardedTts(stack.tts, guarding, stack.voice_id)
         agent, s2s = GuardedLlm(stack.llm, context, guarding), stack.native(responder)
         native = Native(s2s, agent, context, guarding, stack.anything) if s2s else None

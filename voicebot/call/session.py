@@ -33,6 +33,7 @@ from voicebot.core.dialogue import CallerTurn
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.end_of_turn import settled
 from voicebot.core.events import State, Timing
+from voicebot.core.interpreting import silences_of
 from voicebot.core.playout import HeardAudio
 from voicebot.core.timeline import EndReason, Record
 from voicebot.core.tone import Mirror, tag
@@ -67,7 +68,9 @@ class Session:
         self.turns = 0
         self.malformed: Counter[str] = Counter()
         silence_ms, eager = dialplan.limits.silence_s * 1000, dialplan.turns.eager
-        self.machine = TurnMachine(Timing(silence_ms=silence_ms, eager=eager, final_ms=parts.final_ms))
+        silences = silences_of(dialplan)
+        timing = Timing(silence_ms=silence_ms, eager=eager, final_ms=parts.final_ms, silences=silences)
+        self.machine = TurnMachine(timing)
         self._recorder = Recorder(folder, record, watch)
         self._manners = manners.of(dialplan.language)
         self._mirror = Mirror()

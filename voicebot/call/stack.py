@@ -22,7 +22,7 @@ from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Member
 from voicebot.errors import UsageError
 
-OPENAI = ("openai", "openai_realtime")
+OPENAI = ("openai", "openai_realtime", "openai_translate")
 """Engines whose key and address may be among the settings."""
 _log = log.get("stack")
 
@@ -103,6 +103,14 @@ class Engines:
             await engine.start()
             self._members[key] = Member(name, engine)
         return self._members[key]
+
+    def lack(self, stage: str, name: str) -> str | None:
+        """None when the engine can run here, else what it needs."""
+        return lack(self._settings, stage, name)
+
+    async def named(self, plan: Dialplan, stage: str, name: str) -> Member[Any]:
+        """One engine as a dialplan configures it, started."""
+        return await self.one(stage, name, self._config(plan, stage, name, 1))
 
     async def chain(self, plan: Dialplan, stage: str, workers: int = 1) -> Chain[Any]:
         """All of the dialplan's engines that can run here. One that does not start is left out, unless it is the last

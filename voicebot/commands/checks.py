@@ -19,9 +19,9 @@ from typing import Literal
 from voicebot.call.stack import lack
 from voicebot.commands import settings as listing
 from voicebot.config import Settings
-from voicebot.core import dialplan
+from voicebot.core import dialplan, interpreting
 from voicebot.core.dialplan import Dialplan
-from voicebot.core.responders import may_be_native
+from voicebot.core.responders import CASCADE, may_be_native
 from voicebot.engines import models, registry
 from voicebot.errors import DialplanError, UsageError
 from voicebot.service.sip import lacking
@@ -30,7 +30,7 @@ LOW_DISK_BYTES = 1_000_000_000
 """About nine hours of stereo recording."""
 _STAGES = {
     "vad": "voice activity", "eot": "end of turn", "asr": "recogniser", "llm": "agent", "tts": "voice",
-    "s2s": "speech to speech",
+    "s2s": "speech to speech", "mt": "text translator",
 }  # fmt: skip
 _PACKAGES = (
     ("espeakng-loader", "espeakng_loader"),
@@ -127,6 +127,9 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
                 "dialplans", file.name, Verdict.NOTE, f"no engine of its can run here for: {', '.join(missing)}"
             )
             continue
+        if plan.mode == "interpret" and not _interpreters(settings, plan):
+            yield Finding("dialplans", file.name, Verdict.NOTE, "none of its interpreters can run here")
+            continue
         if may_be_native(plan.engines):
             chains["s2s"] = _chain(settings, plan, "s2s")
         usable.add(plan.name)
@@ -147,6 +150,17 @@ def _chain(settings: Settings, plan: Dialplan, stage: Stage) -> tuple[list[str],
     known = registry.names(stage)
     able = [n for n in names if n.partition(":")[0] in known and lack(settings, stage, n, plan) is None]
     return able, [n for n in names if n not in able]
+
+
+def _interpreters(settings: Settings, plan: Dialplan) -> list[str]:
+    """Of an interpreted call's, those that can run here; the cascade needs a text translator."""
+    told = interpreting.spec(plan)
+
+    def able(stage: str, name: str) -> bool:
+        return name.partition(":")[0] in registry.names(stage) and lack(settings, stage, name) is None
+
+    texts = any(able("mt", name) for name in told.text)
+    return [name for name in told.by if (texts if name == CASCADE else able("s2s", name))]
 
 
 def _in_words(stage: str, chain: tuple[list[str], list[str]]) -> str:

@@ -15,6 +15,7 @@ from voicebot.core.dialplan_graph import reach
 from voicebot.core.dialplan_nodes import check_node
 from voicebot.core.grammar import GrammarError, TypeUse
 from voicebot.core.grammar import parse as parse_phrase
+from voicebot.core.interpreting import check_interpreting
 from voicebot.core.phrases import leaves
 from voicebot.core.plan import Dialplan
 from voicebot.core.responders import check_responders
@@ -28,6 +29,7 @@ def check(plan: Dialplan) -> Iterator[Fault]:
     """Every fault of a dialplan that has the right shape."""
     yield from _general(plan)
     yield from check_responders(plan.engines)
+    yield from check_interpreting(plan)
     yield from _types(plan)
     collected = {name for node in plan.nodes.values() for name in node.collect}
     known = {*collected, *plan.types, *kinds.BUILT_IN, *kinds.PARTS}

@@ -77,6 +77,8 @@ class Context:
     voice: str = ""
     """The engine's own name for one; empty for what its options say, or its default."""
     decides: Decides = Decides.OURS
+    target: str = ""
+    """The language of an interpreter's translation, BCP 47; empty for everybody else."""
 
 
 def deciding(wanted: Decides, able: Abilities) -> Decides:

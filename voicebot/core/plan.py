@@ -11,23 +11,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-
-class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
-
-
-_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-Says = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MORE)]
-"""One text, or several that take turns."""
-Phrases = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MORE)]
-"""Example phrases, in the notation of `core.expect`."""
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+from voicebot.core.plan_base import Model as Model
+from voicebot.core.plan_base import Name, Phrases, Says
 
 
 class Takes(Model):
@@ -99,6 +86,29 @@ class Turns(Model):
     """Words that always interrupt, besides the language's own."""
     backchannels: Says = ()
     """Words that never do, besides the language's own."""
+
+
+class Interpret(Model):
+    """An interpreted call: whoever calls speaks `language`, the other side `to`. See `core.interpreting`."""
+
+    to: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    """BCP 47."""
+    call: str = ""
+    """The other side: E.164 number or `sip:` address, which the service calls; `browser`: an agent, who opens the page
+    and calls the same dialplan. Empty: there is none, and the caller hears the translation."""
+    by: Says = ("cascade",)
+    """Interpreters, in order: `cascade` (recogniser, text translator, voice), or native engines such as
+    `translatotron`."""
+    back: Says = ()
+    """… from `to` to `language`; left out, the same ones."""
+    text: Says = ("openai",)
+    """The cascade's text translators, in order."""
+    theirs: Engines | None = None
+    """Recogniser and voice for the other side, where they are not those of `engines`."""
+    original: Literal["off", "ducked"] = "off"
+    """Whether each also hears the other's own voice, softly."""
+    pause_ms: Annotated[int, Field(ge=240, le=3000)] = 500
+    """A silence that ends what is to be translated."""
 
 
 class Tone(Model):
@@ -356,8 +366,18 @@ class Dialplan(Model):
     transfers: dict[Name, Transfer] = Field(default_factory=dict)
     operator: str = ""
     """The transfer that "operator" and the key 0 reach."""
+    mode: Literal["answer", "interpret"] = "answer"
+    interpret: Interpret | None = None
     start: str
     nodes: dict[str, Node] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_flow(cls, value: Any) -> Any:
+        """An interpreter has no flow of its own."""
+        if isinstance(value, Mapping) and value.get("mode") == "interpret":
+            return {"start": "interpreted", "nodes": {"interpreted": {"do": "hang_up"}}, **value}
+        return value
 
     @property
     def hash(self) -> str:

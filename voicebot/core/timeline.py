@@ -55,6 +55,7 @@ KINDS: dict[str, str] = {
     "engine": "stage, name, fault, then (who takes over, if anybody), breaker (its state); or recovered",
     "network": "packets, lost, late, reordered, jitter_ms, buffer_ms, …: what RTP went through; after `call_ended`",
     "responder": "name: who leads the call from here on; why",
+    "interpreted": "by (caller or callee, who said it), source (what was said), text (its translation)",
     "note": "text: anything a reviewer should know (recording paused, disk full)",
     "call_ended": "reason (an EndReason), seconds, ignored and malformed (counts by kind), lost_marks",
 }

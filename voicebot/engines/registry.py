@@ -16,7 +16,7 @@ from typing import Any
 import voicebot.engines as package
 from voicebot.errors import UsageError
 
-STAGES = ("vad", "eot", "asr", "llm", "tts", "s2s")
+STAGES = ("vad", "eot", "asr", "llm", "tts", "s2s", "mt")
 _lent: dict[str, ModuleType] = {}
 
 

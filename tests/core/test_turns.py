@@ -376,6 +376,9 @@ class TestTransfer:
 
         assert [ev.DropTransfer(), ev.EndCall(EndReason.TRANSFER)] == actions
 
+    def test_a_line_that_ends_because_the_carrier_has_taken_the_caller_ends_the_transfer_well(self) -> None:
+        assert [ev.EndCall(EndReason.TRANSFER)] == transferring().feed(ev.Gone(EndReason.TRANSFER), 8000)
+
     def test_the_service_may_end_a_call_that_is_being_put_through(self) -> None:
         actions = transferring().feed(ev.Close(EndReason.DRAINED, "goodbye"), 8000)
 

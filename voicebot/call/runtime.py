@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ from voicebot.call.prompts import PromptCache
 from voicebot.call.session import Session
 from voicebot.call.stack import Engines, Make, Stack, make
 from voicebot.call.tools import Toolbox, Tools
-from voicebot.carriers.base import CallInfo, Line
+from voicebot.carriers.base import CallInfo, Dial, Line
 from voicebot.config import Settings
 from voicebot.core import dialplan as dp
 from voicebot.core import manners
@@ -39,6 +41,8 @@ from voicebot.errors import UsageError, VoicebotError
 
 GOODBYE_S = 10.0
 """For the last sentence of calls that are still up when the drain deadline has come."""
+MOST_LEFT = 100
+"""Calls that were put through last, and may come back."""
 LOG_DEADLINE_S = 2.0
 """The call list may be late or gone; the caller does not wait for it."""
 _log = log.get("runtime")
@@ -77,6 +81,8 @@ class Runtime:
         self._prompts = PromptCache(prompts or settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
+        self._left: OrderedDict[str, GuardedLlm] = OrderedDict()
+        """Agents of calls that were put through, by call id: they know the conversation."""
         self._state = "starting"
         self._idle = asyncio.Event()
         self._idle.set()
@@ -181,9 +187,14 @@ class Runtime:
         return chosen or self.dialplans.get(self.settings.default_dialplan)
 
     async def run_call(
-        self, line: Line, dialplan: Dialplan, watch: Callable[[Record], None] | None = None
+        self,
+        line: Line,
+        dialplan: Dialplan,
+        watch: Callable[[Record], None] | None = None,
+        dial: Dial | None = None,
     ) -> EndReason:
-        """Carry one call from answer to end. The call is listed before its first audio is sent."""
+        """Carry one call from answer to end. The call is listed before its first audio is sent. `dial`: how others are
+        called meanwhile, to put the caller through."""
         info, stack = line.info, self._stacks[dialplan.name]
         folder = self.settings.data_dir / "calls" / info.call_id
         started = datetime.now(UTC)
@@ -193,6 +204,10 @@ class Runtime:
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
         guarding = Watch()
         ears, parts = self.parts(context, toolbox, guarding)
+        parts = replace(parts, dial=dial, unreached=info.unreached)
+        if info.continues and (agent := self._left.pop(info.continues, None)):
+            agent.watched_by(guarding)
+            parts = replace(parts, agent=agent)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
         session.open_record(
@@ -202,6 +217,7 @@ class Runtime:
             dialplan_hash=dialplan.hash,
             engines=stack.names,
             version=__version__,
+            **({"continues": info.continues} if info.continues else {}),
             started_at=started.isoformat(timespec="milliseconds"),
         )
         self.calls[info.call_id] = session
@@ -216,6 +232,10 @@ class Runtime:
             if not self.calls:
                 self._idle.set()
             ended = session.reason or EndReason.CRASHED
+            if ended is EndReason.TRANSFER and isinstance(parts.agent, GuardedLlm):
+                self._left[info.call_id] = parts.agent  # should the carrier give the caller back
+                while len(self._left) > MOST_LEFT:
+                    self._left.popitem(last=False)
             seconds = line.clock_ms() / 1000
             await self._list(lambda log: log.ended(info.call_id, ended, seconds, session.turns))
         return reason

@@ -85,6 +85,15 @@ def _on_close_passing(f: Floor, event: ev.Close) -> list[Action]:
     return f.end(event.reason) if f.held else f.close(event)
 
 
+def gone(f: Floor, reason: EndReason) -> list[Action]:
+    """The caller's line has ended, by a transfer or under one."""
+    if reason is EndReason.TRANSFER:  # it has worked, and ends by itself
+        f.passing = False
+    if f.state is State.JOINED and reason is EndReason.CALLER_HANGUP:
+        reason = EndReason.TRANSFER
+    return f.end(reason)
+
+
 TABLE: Table = {
     (State.AWAY, ev.TakenBack): _on_back,
     (State.AWAY, ev.Tick): _on_still_away,

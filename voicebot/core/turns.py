@@ -68,8 +68,7 @@ class TurnMachine:
             return f.ignore(event)
         match event:
             case ev.Gone(reason):
-                joined = f.state is State.JOINED and reason is EndReason.CALLER_HANGUP
-                return f.end(EndReason.TRANSFER if joined else reason)
+                return away.gone(f, reason)
             case ev.Retime(timing):
                 f.timing = timing
                 return []

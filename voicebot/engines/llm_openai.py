@@ -39,6 +39,7 @@ from voicebot.core.dialogue import (
     Text,
     ToolCall,
     ToolDone,
+    Unreached,
 )
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
@@ -62,6 +63,7 @@ MOST_SAID = 1200
 """Characters of one answer, a minute and a half of speech: nobody listens longer, and the sentence is its last."""
 SENTENCE_END = re.compile(r"[.!?…][\"')]*\s*$")
 GO_ON = "[Your answer broke off here. Go on with the very next word, and repeat nothing.]"
+NOT_TRANSFERRED = '{"error": "Nobody took the call. The caller is still with you."}'
 MOST_DIALPLANS = 100
 """Remembered; a service that reloads for months must not grow."""
 _OPTIONS = frozenset(
@@ -159,6 +161,7 @@ class OpenAiSession:
             if isinstance(each.turn, ToolDone):
                 self._conversation.result(each.turn.call_id, _result(each.turn))
             else:
+                self._not_transferred(each.turn)
                 self._conversation.heard(_in_words(each.turn))
             if each.said:
                 self._conversation.said(each.said)
@@ -183,6 +186,7 @@ class OpenAiSession:
         else:
             self._calls.clear()
             self._corrected = False
+            self._not_transferred(turn)
             self._conversation.heard(_in_words(turn))
         self._go_on, begun, self._begun = bool(self._begun), self._begun, ""
         if begun:
@@ -196,13 +200,19 @@ class OpenAiSession:
                 answer = self._welcome_back()
             case ToolDone() if self._calls:
                 answer = self._next_call()
-            case Heard() | Pressed() | ToolDone():
+            case Heard() | Pressed() | Unreached() | ToolDone():
                 answer = self._generated()
             case _:
                 assert_never(turn)
         async with aclosing(answer) as events:
             async for event in events:
                 yield event
+
+    def _not_transferred(self, turn: CallerTurn) -> None:
+        """The result of a transfer that failed; one that works out has none, for nobody is left to read it."""
+        if isinstance(turn, Unreached):
+            for call in self._conversation.waiting():
+                self._conversation.result(call.call_id, NOT_TRANSFERRED)
 
     async def _greeting(self) -> AsyncGenerator[LlmEvent, None]:
         """Word for word; where the flow begins with something only the model can do, it greets."""
@@ -333,11 +343,13 @@ def _message(message: Message) -> dict[str, Any]:
             return {"role": message.role, "content": message.text}
 
 
-def _in_words(turn: Opening | Heard | Pressed | Silent | Returned) -> str:
+def _in_words(turn: Opening | Heard | Pressed | Silent | Returned | Unreached) -> str:
     """The caller's turn as a message. Brackets are ours (see `core.prompting`)."""
     match turn:
         case Opening() | Silent() | Returned():
             return ""
+        case Unreached(to):
+            return f"[Nobody took the call for {to!r}. The caller is with you again: tell them, and go on.]"
         case Pressed(digits):
             return f"[The caller pressed {' '.join(digits)} on the keypad.]"
         case Heard(words, tone=tone):

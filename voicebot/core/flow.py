@@ -14,7 +14,18 @@ from datetime import datetime
 from typing import assert_never
 
 from voicebot.core import forms, say
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone, Unasked
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    LlmEvent,
+    Opening,
+    Pressed,
+    Returned,
+    Silent,
+    ToolDone,
+    Unasked,
+    Unreached,
+)
 from voicebot.core.expect import Expectation
 from voicebot.core.forms import Outcome
 from voicebot.core.grammar import normalise
@@ -108,6 +119,9 @@ class Flow:
                 self._talk.ask()
             case Unasked():
                 self._talk.ask()
+            case Unreached(to):
+                if node := self._talk.nobody_took(to):
+                    self._enter(node)
             case ToolDone():
                 self._tool_done(turn)
             case _:

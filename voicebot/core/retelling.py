@@ -8,12 +8,24 @@ from typing import assert_never
 import orjson
 
 from voicebot.core.conversation import Conversation
-from voicebot.core.dialogue import CallerTurn, Heard, Opening, Past, Pressed, Returned, Silent, ToolDone, Unasked
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    Opening,
+    Past,
+    Pressed,
+    Returned,
+    Silent,
+    ToolDone,
+    Unasked,
+    Unreached,
+)
 
 UNCLEAR = 0.4
 """Confidence below which the model is told that the words are doubtful."""
 MOST_RESULT = 8000
 """Characters of a tool's result that go into the history."""
+NOT_TRANSFERRED = '{"error": "Nobody took the call. The caller is still with you."}'
 
 
 def conversation_of(past: Iterable[Past]) -> Conversation:
@@ -23,6 +35,8 @@ def conversation_of(past: Iterable[Past]) -> Conversation:
         if isinstance(each.turn, ToolDone):
             told.result(each.turn.call_id, result(each.turn))
         else:
+            if isinstance(each.turn, Unreached):
+                not_transferred(told)
             told.heard(in_words(each.turn))
         if each.said:
             told.said(each.said)
@@ -31,11 +45,19 @@ def conversation_of(past: Iterable[Past]) -> Conversation:
     return told
 
 
+def not_transferred(told: Conversation) -> None:
+    """The result of a transfer that failed; one that works out has none, for nobody is left to read it."""
+    for call in told.waiting():
+        told.result(call.call_id, NOT_TRANSFERRED)
+
+
 def in_words(turn: CallerTurn) -> str:
     """The caller's turn as a message; empty for one without words. Brackets are ours (see `core.prompting`)."""
     match turn:
         case Opening() | Silent() | Returned() | Unasked() | ToolDone():
             return ""
+        case Unreached(to):
+            return f"[Nobody took the call for {to!r}. The caller is with you again: tell them, and go on.]"
         case Pressed(digits):
             return f"[The caller pressed {' '.join(digits)} on the keypad.]"
         case Heard(words, tone=tone):

@@ -15,7 +15,6 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from voicebot.core.plan_base import Model as Model
 from voicebot.core.plan_base import Name, Phrases, Says
-from voicebot.core.plan_talk import Interpret as Interpret
 from voicebot.core.plan_talk import Tone as Tone
 from voicebot.core.plan_talk import Turns as Turns
 
@@ -65,6 +64,29 @@ class Limits(Model):
     """Silence after a question before the bot asks again."""
     reprompts: Annotated[int, Field(ge=0, le=5)] = 2
     """How often the bot asks again before it gives up on a question."""
+
+
+class Interpret(Model):
+    """An interpreted call: whoever calls speaks `language`, the other side `to`. See `core.interpreting`."""
+
+    to: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    """BCP 47."""
+    call: str = ""
+    """The other side: E.164 number or `sip:` address, which the service calls; `browser`: an agent, who opens the page
+    and calls the same dialplan. Empty: there is none, and the caller hears the translation."""
+    by: Says = ("cascade",)
+    """Interpreters, in order: `cascade` (recogniser, text translator, voice), or native engines such as
+    `translatotron`."""
+    back: Says = ()
+    """… from `to` to `language`; left out, the same ones."""
+    text: Says = ("openai",)
+    """The cascade's text translators, in order."""
+    theirs: Engines | None = None
+    """Recogniser and voice for the other side, where they are not those of `engines`."""
+    original: Literal["off", "ducked"] = "off"
+    """Whether each also hears the other's own voice, softly."""
+    pause_ms: Annotated[int, Field(ge=240, le=3000)] = 500
+    """A silence that ends what is to be translated."""
 
 
 class Sentences(Model):

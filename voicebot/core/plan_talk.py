@@ -1,4 +1,4 @@
-"""How people talk with each other, as a dialplan says it: turns, tone, languages."""
+"""How people talk with each other, as a dialplan says it: turns and tone."""
 
 from __future__ import annotations
 
@@ -31,29 +31,6 @@ class Turns(Model):
     """Words that always interrupt, besides the language's own."""
     backchannels: Says = ()
     """Words that never do, besides the language's own."""
-
-
-class Interpret(Model):
-    """An interpreted call: whoever calls speaks `language`, the other side `to`. See `core.interpreting`."""
-
-    to: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-    """BCP 47."""
-    call: str = ""
-    """The other side: E.164 number or `sip:` address, which the service calls; `browser`: an agent, who opens the page
-    and calls the same dialplan. Empty: there is none, and the caller hears the translation."""
-    by: Says = ("cascade",)
-    """Interpreters, in order: `cascade` (recogniser, text translator, voice), or native engines such as
-    `translatotron`."""
-    back: Says = ()
-    """… from `to` to `language`; left out, the same ones."""
-    text: Says = ("openai",)
-    """The cascade's text translators, in order."""
-    theirs: Engines | None = None
-    """Recogniser and voice for the other side, where they are not those of `engines`."""
-    original: Literal["off", "ducked"] = "off"
-    """Whether each also hears the other's own voice, softly."""
-    pause_ms: Annotated[int, Field(ge=240, le=3000)] = 500
-    """A silence that ends what is to be translated."""
 
 
 class Tone(Model):

@@ -15,6 +15,7 @@ import yaml
 from voicebot.commands import settings
 from voicebot.config import Settings
 from voicebot.core.plan import Limits
+from voicebot.replay.watch import Figures
 from voicebot.service.health import Metrics
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -36,10 +37,15 @@ def kubernetes() -> dict[str, Any]:
     return {item["kind"]: item for item in yaml.safe_load_all(read("kubernetes/voicebot.yaml"))}
 
 
+def families() -> dict[str, str]:
+    """Every metric that the service exposes, or `voicebot replay watch`, and its type."""
+    return {f.name: f.type for registry in (Metrics().registry, Figures().registry) for f in registry.collect()}
+
+
 def metric_names() -> set[str]:
-    """Every name that the service exposes, as Prometheus stores it."""
+    """Every name as Prometheus stores it."""
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
-    return {family.name + end for family in Metrics().registry.collect() for end in suffixes[family.type]}
+    return {name + end for name, kind in families().items() for end in suffixes[kind]}
 
 
 def longest_call_s() -> int:
@@ -69,8 +75,7 @@ def test_dashboard_and_alerts_ask_for_metrics_that_the_service_has() -> None:
 
 def test_the_dashboard_shows_every_metric_there_is() -> None:
     shown = set(re.findall(r"\bvoicebot_\w+", read("grafana/voicebot.json")))
-    families = {family.name for family in Metrics().registry.collect()}
-    assert set() == {family for family in families if not any(name.startswith(family) for name in shown)}
+    assert set() == {family for family in families() if not any(name.startswith(family) for name in shown)}
 
 
 def test_no_panel_of_the_dashboard_lies_on_another() -> None:

@@ -315,10 +315,11 @@ WITHIN = {"starlette", "httpx2"}
 
 
 def optional() -> set[str]:
-    """What only an extra asks for, and what that brings: imported by one engine, where it is installed."""
+    """What only an extra asks for, and what that brings (aiohttp: what Moshi's environment has, where one program
+    runs): imported by one engine, where it is installed."""
     extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)
-    return {plain(name) for group in extras.values() for name in group} | {"torch", "ctranslate2"}
+    return {plain(name) for group in extras.values() for name in group} | {"torch", "ctranslate2", "aiohttp"}
 
 
 def test_what_the_package_imports_is_what_its_install_asks_for() -> None:

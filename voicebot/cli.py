@@ -19,7 +19,9 @@ from voicebot.commands import (
     hearing,
     load,
     measure,
+    measure_translation,
     models,
+    native,
     replay,
     serve,
     settings,
@@ -38,6 +40,8 @@ app = typer.Typer(
 )
 measure.app.command()(bench.bench)
 measure.app.command()(turns.turns)
+measure.app.command(name="native")(native.native)
+measure.app.command()(measure_translation.translation)
 measure.app.command(name="load")(load.measure_load)
 measure.app.command()(hearing.hearing)
 app.command()(serve.serve)

@@ -88,19 +88,10 @@ class GuardedWorld:
         return [(r.fields["stage"], r.fields["name"], r.fields.get("then", "")) for r in self.of("engine")]
 
     def sound(self) -> tuple[Any, Any]:
-        """Whether caller and bot are audible, for each 10 ms."""
-        with wave.open(str(self.folder / "audio.wav")) as file:
-            both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
-        loud = np.abs(both[: len(both) // 80 * 80].reshape(-1, 80, 2).astype(np.int32)).max(axis=1) > 500
-        return loud[:, 0], loud[:, 1]
+        return sound(self.folder)
 
     def longest_silence_ms(self) -> int:
-        """During which nobody was heard, from the first sound to the last."""
-        caller, bot = self.sound()
-        either = caller | bot
-        at = np.flatnonzero(either)
-        runs = [len(list(run)) for quiet, run in groupby(~either[at[0] : at[-1]]) if quiet]
-        return 10 * max(runs, default=0)
+        return longest_silence_ms(self.folder)
 
     def answered_after_ms(self) -> int:
         """From the end of the caller's first turn until the bot is heard."""
@@ -108,3 +99,22 @@ class GuardedWorld:
         end = np.flatnonzero(caller)[-1]
         after = np.flatnonzero(bot[end:])
         return 10 * int(after[0]) if len(after) else 10**6
+
+
+def sound(folder: Path) -> tuple[Any, Any]:
+    """Whether caller and bot are audible in a call's recording, for each 10 ms."""
+    with wave.open(str(folder / "audio.wav")) as file:
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    loud = np.abs(both[: len(both) // 80 * 80].reshape(-1, 80, 2).astype(np.int32)).max(axis=1) > 500
+    return loud[:, 0], loud[:, 1]
+
+
+def longest_silence_ms(folder: Path) -> int:
+    """During which nobody was heard, from the first sound to the last."""
+    caller, bot = sound(folder)
+    either = caller | bot
+    at = np.flatnonzero(either)
+    if not len(at):
+        return 10 * len(either)
+    runs = [len(list(run)) for quiet, run in groupby(~either[at[0] : at[-1]]) if quiet]
+    return 10 * max(runs, default=0)

@@ -88,7 +88,7 @@ class List:
     def __init__(self, broken: bool = False) -> None:
         self.broken, self.entries = broken, []  # type: ignore[var-annotated]
 
-    async def started(self, info: CallInfo, dialplan: str, started_at: datetime, folder: str) -> None:
+    async def started(self, info: CallInfo, dialplan: str, started_at: datetime, folder: str, responder: str) -> None:
         if self.broken:
             raise ConnectionError
         self.entries.append(("started", dialplan))

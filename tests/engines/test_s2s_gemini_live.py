@@ -31,7 +31,7 @@ from voicebot.core.duplex import (
     ReplyEnded,
 )
 from voicebot.core.tool_specs import ToolSpec
-from voicebot.engines import s2s_gemini_live
+from voicebot.engines import gemini_link, s2s_gemini_live
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.s2s_gemini_live import GeminiDuplex
 from voicebot.errors import PeerError, UsageError
@@ -494,6 +494,7 @@ def test_without_a_key_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     assert "Set GEMINI_API_KEY" in (s2s_gemini_live.check() or "")
+    assert s2s_gemini_live.check_for({"api_key": "k"}) is None
     with pytest.raises(UsageError, match="no key"):
         s2s_gemini_live.create(EngineConfig())
 
@@ -502,3 +503,9 @@ async def _until(true: Any, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - of a server, which tells nobody
             await asyncio.sleep(0.01)
+
+
+def test_an_interpreters_session_is_told_into_what_to_translate() -> None:
+    config = gemini_link.settings(gemini_link.Manner(), Context("Interpret.", target="en-US"), "")
+    assert {"target_language_code": "en-US"} == config["translation_config"]
+    assert "translation_config" not in gemini_link.settings(gemini_link.Manner(), Context("Answer."), "")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from voicebot.engines import registry, s2s_translatotron
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.s2s_translatotron import pairs, presets, schedule, sentences
 from voicebot.engines.s2s_translatotron.loudness import levelled, over_the_telephone
+from voicebot.engines.s2s_translatotron.plot import CELL, png
 from voicebot.engines.s2s_translatotron.presets import T1, T2, preset
 from voicebot.engines.s2s_translatotron.spelling import spelled
 from voicebot.engines.s2s_translatotron.utterance import BEFORE_MS, Utterance
@@ -232,6 +235,15 @@ def test_phonemes_are_spelled_with_the_words_that_fit_best() -> None:
 def test_phonemes_that_no_words_fit_stay_phonemes() -> None:
     assert "/zʒzʒ/" == spelled("z ʒ z ʒ".split(), WORDS)
     assert "" == spelled([], WORDS)
+
+
+def test_an_attention_is_a_picture_whose_black_is_what_was_looked_at() -> None:
+    picture = png(np.eye(3, 5, dtype=np.float32))
+    assert picture.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", picture[16:24])
+    assert (5 * CELL, 3 * CELL) == (width, height)
+    rows = zlib.decompress(picture[picture.index(b"IDAT") + 4 : picture.index(b"IEND") - 8])
+    assert b"\0" + bytes(CELL) + b"\xff" * 4 * CELL == rows[: width + 1]
 
 
 # --- an utterance in a call's audio

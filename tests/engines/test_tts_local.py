@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.engines import tiny_voices
+from voicebot.core.tone import Manner
 from voicebot.engines import tts_coqui, tts_piper
 from voicebot.engines.base import EngineConfig, Speech
 from voicebot.engines.speech_engine import Shaper, SpeechTts
@@ -84,6 +85,13 @@ async def test_speech_comes_at_8_khz_with_words_in_order_that_concatenate_to_the
     assert sorted(starts) == starts
     assert 0 <= starts[0]
     assert starts[-1] <= length
+
+
+async def test_a_faster_manner_is_faster(tts: SpeechTts) -> None:
+    async def samples(pace: float) -> int:
+        return sum([len(chunk.pcm) // 2 async for chunk in tts.speak(clauses(TEXT), Manner(pace))])
+
+    assert await samples(0.5) > 1.3 * await samples(2.0)  # four times, but for sounds that are as short as can be
 
 
 async def test_closing_the_reader_cancels_and_the_next_clause_is_spoken(tts: SpeechTts) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from tests.call.world import noise
 from voicebot.carriers.wavline import read
@@ -63,9 +64,15 @@ def settings(folder: Path, plan: str = PLAN) -> Settings:
     return Settings(data_dir=folder / "data", dialplans=folder / "plans", _env_file=None)  # type: ignore[call-arg]
 
 
-def taken(folder: Path, world: Settings) -> Path:
+def write_call(file: Path, recorded: CallAudio) -> None:
+    """As a stereo file, the caller left."""
+    both = [side if side is not None else recorded.caller for side in (recorded.caller, recorded.bot)]
+    soundfile.write(file, np.stack([np.asarray(side) for side in both], axis=1), recorded.rate)
+
+
+def taken(folder: Path, world: Settings, recorded: CallAudio | None = None) -> Path:
     """The folder of a call that today's stack took: what our own recordings look like."""
     made = folder / "taken"
     cassette = Cassette(folder / "cassette")
-    run(rerun(two_nos(), world.dialplans / "shop.yaml", world, made, "turns", cassette))
+    run(rerun(recorded or two_nos(), world.dialplans / "shop.yaml", world, made, "turns", cassette))
     return made

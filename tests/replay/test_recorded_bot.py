@@ -12,7 +12,7 @@ from voicebot.core.dialplan import parse
 from voicebot.core.timeline import Record
 from voicebot.core.words import Words
 from voicebot.replay.clock import clock, run
-from voicebot.replay.recorded_bot import NAMELESS, Anything, Guide, RecordedBot, Stretch, said_by_bot, stretches
+from voicebot.replay.recorded_bot import NAMELESS, Always, Guide, RecordedBot, Stretch, said_by_bot, stretches
 from voicebot.replay.recording import Said
 
 PLAN = parse(
@@ -83,7 +83,7 @@ def test_a_reply_comes_when_it_came_then_or_what_is_left_of_it() -> None:
     sound = speech((1000, 2000), (5000, 6000), (20000, 21000), ms=22000)
 
     async def talk() -> list[tuple[list[str], int, int]]:
-        bot = RecordedBot(sound, stretches(sound), Anything(), now_ms)
+        bot = RecordedBot(sound, stretches(sound), Always(), now_ms)
         return [await replies(bot, at_ms) for at_ms in (400, 5600, 7000)]
 
     early, late, none_soon = run(talk())

@@ -16,7 +16,7 @@ from voicebot.replay.clock import run
 from voicebot.replay.inputs.load import load
 from voicebot.replay.plans import plan_of
 from voicebot.replay.recording import CallAudio
-from voicebot.replay.rehear import Heard, final_ms, keys, rehear, started_at
+from voicebot.replay.rehear import Heard, final_ms, keys, led_by_model, rehear, started_at
 
 
 def again(recorded: CallAudio, folder: Path, out: str = "again", plan: str = "shop") -> tuple[Heard, list[Record]]:
@@ -106,6 +106,17 @@ def test_the_recording_tells_what_the_recogniser_is_charged_and_when_the_call_wa
 
     assert (30, 10) == (final_ms(words), final_ms([]))
     assert ("2026-02-03T04:05:06.000+00:00", "2026-01-05T09:00:00+00:00") == (started_at([began]), started_at([]))
+
+
+def test_a_call_that_a_language_model_led_is_heard_as_one_in_which_anything_may_be_said(tmp_path: Path) -> None:
+    began = Record(0, "call_started", {"dialplan": "shop", "engines": {"llm": "openai, scripted"}})
+    recorded = two_nos()
+    made = call(recorded.caller, recorded.bot, began)  # type: ignore[arg-type]
+    _, found = again(made, tmp_path)
+
+    assert led_by_model(made)
+    assert not led_by_model(recorded)
+    assert ["no", "no"] == [text for text, _, _ in turns(found)]
 
 
 @pytest.mark.slow

@@ -265,3 +265,16 @@ def test_hold_and_keying_are_no_dead_air() -> None:
     assert 0.0 == value(score(call([(3000, 4000)], [(500, 2500), (12_200, 19_000)], records=hold)), "dead_air")
     keyed = (verdict.Event("dtmf", 6000, 6100, "caller", "1"),)
     assert 0.0 == value(score(call([(3000, 4000)], [(500, 2500), (8000, 19_000)], events=keyed)), "dead_air")
+
+
+def test_the_bots_voice_that_leaks_into_the_callers_channel_is_nobody_speaking_over_it() -> None:
+    side = track([(2000, voice(2500, 110, 150.0)), (7000, voice(1500))], 12_000)
+    judged = score(replace(call([], [(1000, 6000), (9000, 11_000)], 12_000), caller=side))
+    assert 0.0 == value(judged, "talk_over_s")
+    assert ["bot", "caller", "bot"] == [each.side for each in judged.turns]
+
+
+def test_noise_that_is_as_loud_as_speech_is_no_turn() -> None:
+    hiss = np.random.default_rng(3).normal(0, 3000, 12_000).astype(np.int16)
+    judged = score(replace(call([], [(6000, 8000)], 12_000), caller=track([(1000, hiss)], 12_000)))
+    assert ["bot"] == [each.side for each in judged.turns]

@@ -184,7 +184,7 @@ async def test_calls_are_listed_and_shown(service: Service, tmp_path: Path) -> N
     assert {
         "id": call_id, "carrier": "twilio", "caller": "+15550001111", "called": "+15550002222", "dialplan": "tones",
         "started_at": "2026-01-02T03:04:05+00:00", "seconds": 12.5, "turns": 3, "end_reason": "bot_hangup",
-        "detail": "",
+        "detail": "", "responder": "",
     } == row  # fmt: skip
     shown: dict[str, Any] = (await service.web.get(f"/api/calls/{call_id}")).json()
     assert [{"turn": 2, "voice_to_voice_ms": 400, "endpoint_ms": 300}] == shown["latencies"]

@@ -28,8 +28,8 @@ def turn(turn: int, end_ms: int, **fields: object) -> Record:
 
 def test_the_gap_is_from_the_end_of_speech_to_the_first_audio_heard() -> None:
     found = figures(turn(2, 4000, text="a latte"), Record(4700, "heard_from", {"turn": 2}))
-    assert 1.0 == found["voice_to_voice_seconds_count"]
-    assert 0.7 == pytest.approx(found["voice_to_voice_seconds_sum"])
+    assert 1.0 == found["voice_to_voice_seconds_count cascade"]
+    assert 0.7 == pytest.approx(found["voice_to_voice_seconds_sum cascade"])
     assert 1.0 == found["turns_total spoken"]
 
 
@@ -37,20 +37,34 @@ def test_an_answer_in_two_parts_has_one_gap() -> None:
     found = figures(
         turn(2, 4000, text="x"), Record(4700, "heard_from", {"turn": 2}), Record(6000, "heard_from", {"turn": 2})
     )
-    assert 1.0 == found["voice_to_voice_seconds_count"]
+    assert 1.0 == found["voice_to_voice_seconds_count cascade"]
 
 
 def test_what_is_said_into_a_silence_is_no_answer() -> None:
     found = figures(
         turn(2, 4000, text="x"), Record(9000, "silence", {"count": 1}), Record(9300, "heard_from", {"turn": 3})
     )
-    assert "voice_to_voice_seconds_count" not in found
+    assert "voice_to_voice_seconds_count cascade" not in found
     assert 1.0 == found["turns_total silence"]
 
 
 def test_the_greeting_is_counted_apart() -> None:
     found = figures(Record(-20, "heard_from", {"turn": 1}))
-    assert (1.0, None) == (found["greeting_seconds_count"], found.get("voice_to_voice_seconds_count"))
+    assert (1.0, None) == (found["greeting_seconds_count"], found.get("voice_to_voice_seconds_count cascade"))
+
+
+def test_the_figures_of_responders_are_apart() -> None:
+    found = figures(
+        Record(0, "call_started", {"responder": "openai_realtime"}),
+        turn(2, 4000, text="x"),
+        Record(4700, "heard_from", {"turn": 2}),
+        Record(5000, "responder", {"name": "cascade", "why": "broke"}),
+        turn(3, 8000, text="x"),
+        Record(9000, "heard_from", {"turn": 3}),
+    )
+    assert (1.0, 1.0) == (found["responder_calls_total openai_realtime"], found["handovers_total openai_realtime"])
+    assert 0.7 == pytest.approx(found["voice_to_voice_seconds_sum openai_realtime"])
+    assert 1.0 == pytest.approx(found["voice_to_voice_seconds_sum cascade"])
 
 
 def test_turns_are_spoken_keyed_or_unclear() -> None:

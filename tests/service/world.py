@@ -15,7 +15,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from voicebot.carriers.base import CallInfo, Digit, HungUp, Line, LineEvent
+from voicebot.carriers.base import CallInfo, Dial, Digit, HungUp, Line, LineEvent
 from voicebot.commands.serve import MAX_SOCKET_MESSAGE
 from voicebot.config import Settings
 from voicebot.core import dialplan, twilio_signature
@@ -85,7 +85,13 @@ class ToneRuntime:
     async def list_rejected(self, info: CallInfo, name: str, why: str) -> None:
         await self.log.rejected(info, name, why)
 
-    async def run_call(self, line: Line, plan: Dialplan, watch: Callable[[Record], None] | None = None) -> EndReason:
+    async def run_call(
+        self,
+        line: Line,
+        plan: Dialplan,
+        watch: Callable[[Record], None] | None = None,
+        dial: Dial | None = None,
+    ) -> EndReason:
         self.opened.append(line.info)
         await self.log.started(line.info, plan.name, datetime.now(UTC), "")
         self.calls[line.info.call_id] = line
@@ -161,7 +167,9 @@ STREAM_HEADERS = {
 
 
 @asynccontextmanager
-async def serving(folder: Path, **given: Any) -> AsyncIterator[Service]:
+async def serving(
+    folder: Path, make: Callable[[Settings, Store], Any] = ToneRuntime, **given: Any
+) -> AsyncIterator[Service]:
     """The application on a port of its own, from start-up to shut-down."""
     known = {
         "twilio_auth_token": TOKEN,
@@ -172,8 +180,8 @@ async def serving(folder: Path, **given: Any) -> AsyncIterator[Service]:
     }
     settings = Settings(_env_file=None, **(known | given))  # type: ignore[call-arg]
     store = Store.at(folder)
-    runtime = ToneRuntime(settings, store)
-    app = create_app(settings, runtime, store)  # type: ignore[arg-type]
+    runtime = make(settings, store)
+    app = create_app(settings, runtime, store)
     listening = socket.create_server(("127.0.0.1", 0))
     server = _Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws_max_size=MAX_SOCKET_MESSAGE))
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"

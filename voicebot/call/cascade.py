@@ -26,6 +26,8 @@ MAX_TOOLS = 5
 """Tools in one turn; more is a model going round in circles."""
 ENDINGS = frozenset({"transfer", "hang_up"})
 """Built-in tools that end the call once the text before them was heard."""
+MAX_BRIEFING = 600
+"""Letters; nobody listens longer before they take a call."""
 CLAUSES_AHEAD = 8
 """Clauses the agent may be ahead of the synthesiser; then the agent waits."""
 
@@ -36,6 +38,8 @@ class Ending:
 
     transfer_to: str = ""
     """Name of one of the dialplan's transfers; empty to hang up."""
+    briefing: str = ""
+    """What to say of this caller to whoever takes the call; empty for the dialplan's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Mouth:
     """8 kHz int16 LE, the words that start in it, and whether it may be interrupted."""
     room: Callable[[], Awaitable[None]]
     """Wait until the caller has heard enough of what is queued."""
+    turn: int = 0
+    """Whose reply it is."""
 
 
 RunTool = Callable[[ToolCall], Awaitable[ToolDone]]
@@ -80,13 +86,18 @@ class Cascade:
             raise error
         return ending
 
+    async def say(self, text: str, interruptible: bool, mouth: Mouth) -> None:
+        """Words that are nobody's reply, in the voice of the dialplan."""
+        mouth.say(text)
+        await self._clause(text, interruptible, mouth)
+
     async def _think(self, turn: CallerTurn, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> Ending | None:
         for _ in range(MAX_TOOLS + 1):
             call = await self._stream(turn, clauses, mouth)
             if call is None:
                 return None
             if call.name in ENDINGS:
-                return Ending(str(call.args.get("to", "")) if call.name == "transfer" else "")
+                return _ending(call)
             turn = await self._run_tool(call)
         raise PeerError("The agent asked for too many tools in one turn.")
 
@@ -121,13 +132,16 @@ class Cascade:
 
     async def _speak(self, clauses: asyncio.Queue[_Clause | None], mouth: Mouth) -> None:
         while (item := await clauses.get()) is not None:
-            clause, interruptible = item
-            await mouth.room()
-            prompt = self._prompts.get(self._voice.voice_id, clause.strip())
-            if prompt:
-                mouth.play(prompt.pcm, (*prompt.words, SpokenWord(" ", len(prompt.ulaw))), interruptible)
-            elif clause.strip():
-                await self._synthesise(clause, interruptible, mouth)
+            await self._clause(*item, mouth)
+
+    async def _clause(self, clause: str, interruptible: bool, mouth: Mouth) -> None:
+        await mouth.room()
+        prompt = self._prompts.get(self._voice.voice_id, clause.strip())
+        if prompt:
+            pcm = prompt.pcm
+            mouth.play(pcm, (*prompt.words, SpokenWord(" ", len(pcm) // 2)), interruptible)
+        elif clause.strip():
+            await self._synthesise(clause, interruptible, mouth)
 
     async def _synthesise(self, clause: str, interruptible: bool, mouth: Mouth) -> None:
         resampler: Resampler | None = None
@@ -148,6 +162,12 @@ class Cascade:
         if not timed:  # no word times: spread the words over what was played
             words = tuple(SpokenWord(text, at - untimed) for at, text in align(clause, untimed))
             mouth.play(b"", words, interruptible)
+
+
+def _ending(call: ToolCall) -> Ending:
+    if call.name != "transfer":
+        return Ending()
+    return Ending(str(call.args.get("to", "")), str(call.args.get("briefing", ""))[:MAX_BRIEFING])
 
 
 def _generator(source: Any) -> Any:

@@ -110,9 +110,9 @@ class Playback:
             self._recorder.bot(heard.pcm, end)
             self._on_heard(heard, end)
 
-    def check_drained(self) -> None:
-        """Say so when all that was queued has been heard."""
-        if self.ledger.empty and not self.ledger.held and not self._drained:
+    def check_drained(self, again: bool = False) -> None:
+        """Say so when all that was queued has been heard; `again`, even if it was said before."""
+        if self.ledger.empty and not self.ledger.held and (again or not self._drained):
             self._drained = True
             self._on_drained()
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from voicebot import log
 from voicebot.call.cascade import Cascade, Ending, Mouth
+from voicebot.call.duplex_turn import Around
 from voicebot.call.parts import Parts
 from voicebot.call.playback import Playback
 from voicebot.core import events as ev
@@ -41,7 +42,12 @@ class Replies:
     ) -> None:
         self._parts, self._playback, self._group, self._note, self._feed = parts, playback, group, note, feed
         self._on_made = on_made
-        self._cascade = Cascade(parts.agent, parts.voice, parts.prompts, self._run_tool)
+        native = self._native = parts.native
+        agent = parts.agent if native is None else native.agent
+        cascade = Cascade(agent, parts.voice, parts.prompts, self._run_tool)
+        self._responder = cascade.reply if native is None else native.answer
+        if native is not None:
+            native.begin(Around(cascade, playback, group, note, feed, on_made, self._run_tool))
         self._said: dict[int, str] = {}
         self._turn = 0
         self._spoke = 0  # the last turn that had audio
@@ -75,6 +81,36 @@ class Replies:
             self._reply.cancel()
         self._reply = None
 
+    def end(self) -> None:
+        """The call wants nothing more."""
+        self.stop()
+        if self._native:
+            self._native.end()
+
+    # --- what a native engine hears
+
+    def hear(self, pcm: bytes, away: bool) -> None:
+        """Caller audio, 8 kHz int16 LE; music when the caller is `away`."""
+        if self._native:
+            self._native.hear(pcm, away)
+
+    def beat(self) -> None:
+        """Now and then."""
+        if self._native:
+            self._native.beat()
+
+    def began(self) -> None:
+        """The turn machine listens to the caller."""
+        if self._native:
+            self._native.began()
+
+    def moved(self, state: ev.State) -> None:
+        """Somebody else has the floor."""
+        if self._native:
+            self._native.moved(state)
+
+    # --- what was heard of them
+
     def commit(self, turn: int, complete: bool) -> None:
         """What was heard of the reply enters the conversation; the rest was never said."""
         ledger = self._playback.ledger
@@ -96,9 +132,9 @@ class Replies:
     # --- the work
 
     async def _answer(self, turn: int, input: CallerTurn) -> None:
-        mouth = Mouth(partial(self._say, turn), partial(self._play, turn), self._playback.room)
+        mouth = Mouth(partial(self._say, turn), partial(self._play, turn), self._playback.room, turn)
         try:
-            ending = self.ending = await self._cascade.reply(input, mouth)
+            ending = self.ending = await self._responder(input, mouth)
         except PeerError as error:
             _log.warning("reply_failed", error=str(error))
             self._note("engine", stage="reply", name="cascade", fault=str(error))
@@ -106,8 +142,8 @@ class Replies:
             return
         self._on_made()
         reason = None if ending is None else EndReason.TRANSFER if ending.transfer_to else EndReason.BOT_HANGUP
-        self._feed(ev.ReplyDone(turn, reason))
-        self._playback.check_drained()
+        self._feed(ev.ReplyDone(turn, reason, ending.transfer_to if ending else ""))
+        self._playback.check_drained(again=self._spoke == turn)  # its end may come after its last sound was heard
 
     async def _run_tool(self, call: ToolCall) -> ToolDone:
         acts = self._parts.toolbox.acts(call.name)

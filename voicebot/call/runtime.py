@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,20 +19,28 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from voicebot import __version__, log
+from voicebot.call.agents import Agents
+from voicebot.call.duplex import Native
+from voicebot.call.interpreted import Booth
+from voicebot.call.interpreter import Side
+from voicebot.call.interpreting_cascade import interpreters
 from voicebot.call.parts import Parts
 from voicebot.call.prompts import PromptCache
 from voicebot.call.session import Session
-from voicebot.call.stack import Engines, Make, Stack, make
+from voicebot.call.stack import Engines, Make, Stack, lack, make
 from voicebot.call.tools import Toolbox, Tools
-from voicebot.carriers.base import CallInfo, Line
+from voicebot.carriers.base import CallInfo, Dial, Line
 from voicebot.config import Settings
 from voicebot.core import dialplan as dp
-from voicebot.core import manners
+from voicebot.core import interpreting, manners
 from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan
-from voicebot.core.expect import Expectation
+from voicebot.core.expect import NOTHING, Expectation
+from voicebot.core.prompting import open_expectation
+from voicebot.core.responders import CASCADE, chosen, may_be_native
 from voicebot.core.timeline import EndReason, Record
-from voicebot.engines.base import AgentContext, Asr, EngineConfig, Eot, Llm, Tts, Vad
+from voicebot.engines.base import Agent, AgentContext, Asr, EngineConfig, Eot, Llm, Tts, Vad
+from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Watch, warm_up
 from voicebot.engines.guard_asr import GuardedAsr
 from voicebot.engines.guard_llm import GuardedLlm
@@ -39,6 +49,8 @@ from voicebot.errors import UsageError, VoicebotError
 
 GOODBYE_S = 10.0
 """For the last sentence of calls that are still up when the drain deadline has come."""
+MOST_LEFT = 100
+"""Calls that were put through last, and may come back."""
 LOG_DEADLINE_S = 2.0
 """The call list may be late or gone; the caller does not wait for it."""
 _log = log.get("runtime")
@@ -47,7 +59,9 @@ _log = log.get("runtime")
 class CallLog(Protocol):
     """Where calls are listed. Every method may fail; the call goes on."""
 
-    async def started(self, info: CallInfo, dialplan: str, started_at: datetime, folder: str) -> None: ...
+    async def started(
+        self, info: CallInfo, dialplan: str, started_at: datetime, folder: str, responder: str
+    ) -> None: ...
 
     async def ended(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None: ...
 
@@ -77,6 +91,9 @@ class Runtime:
         self._prompts = PromptCache(prompts or settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
+        self._agents = Agents()
+        self._left: OrderedDict[str, GuardedLlm] = OrderedDict()
+        """Agents of calls that were put through, by call id: they know the conversation."""
         self._state = "starting"
         self._idle = asyncio.Event()
         self._idle.set()
@@ -110,7 +127,7 @@ class Runtime:
                     continue
                 self._files[file] = changed
                 plan = dp.parse(file.read_text("utf-8"), str(file))
-                stack = await self._prepare(plan)
+                stack = await self._stack_of(plan)
             except (VoicebotError, OSError, UnicodeDecodeError) as error:
                 self.faults[str(file)] = str(error)
                 _log.error("dialplan_refused", file=str(file), error=str(error))
@@ -118,18 +135,43 @@ class Runtime:
             self.faults.pop(str(file), None)
             self.dialplans[plan.name], self._stacks[plan.name] = plan, stack
 
+    async def _stack_of(self, plan: Dialplan) -> Stack:
+        """The engines of a dialplan's calls; of interpreted ones, those of the caller's side."""
+        if plan.mode == "answer":
+            return await self._prepare(plan)
+        one, other = interpreting.sides(plan)
+        stacks = [await self._prepare(side) for side in (one, other)]
+        there = await interpreters(self._engines, one, other, stacks[1].tts)
+        back = await interpreters(self._engines, other, one, stacks[0].tts)
+        self._stacks[other.name] = replace(stacks[1], s2s=back)
+        return replace(stacks[0], s2s=there)
+
     async def _prepare(self, plan: Dialplan) -> Stack:
         engines, settings = self._engines, self.settings
         asr: Chain[Asr] = await engines.chain(plan, "asr", settings.asr_workers)
         llm: Chain[Llm] = await engines.chain(plan, "llm")
         tts: Chain[Tts] = await engines.chain(plan, "tts", settings.tts_workers)
+        native = await self._native(plan)
+        anything = await asyncio.to_thread(open_expectation, plan) if native else NOTHING
         expected = [each for member in llm.members for each in member.engine.prepare(plan)]
+        expected += [anything] if native else []
+        expected += [interpreting.expectation(plan)] if plan.mode == "interpret" else []
         own = manners.of(plan.language)
         wanted = [*expected, *(over_bot(each, own) for each in expected)]
         _, *voices = await asyncio.gather(
             self._prepare_ears(asr, wanted), self._prepare_voice(tts, dp.fixed_sentences(plan))
         )
-        return Stack(asr, llm, tts, voices[0])
+        return Stack(asr, llm, tts, voices[0], native, anything)
+
+    async def _native(self, plan: Dialplan) -> Chain[Duplex] | None:
+        """The dialplan's native engines. Where none can run, its calls are the cascade's."""
+        if not may_be_native(plan.engines) or plan.mode == "interpret":
+            return None
+        missing = [lack(self.settings, "s2s", name, plan) for name in plan.engines.native]
+        if all(missing):
+            _log.warning("no_native_engine", dialplan=plan.name, why="; ".join(filter(None, missing)))
+            return None
+        return await self._engines.chain(plan, "s2s")
 
     async def _prepare_ears(self, chain: Chain[Asr], wanted: Sequence[Expectation]) -> None:
         for member in chain.members:
@@ -158,8 +200,8 @@ class Runtime:
         """Stage → the engines in use, over all dialplans."""
         names: dict[str, set[str]] = {}
         for stack in self._stacks.values():
-            for chain in (stack.asr, stack.llm, stack.tts):
-                names.setdefault(chain.stage, set()).update(chain.names)
+            for stage, engines in stack.names.items():
+                names.setdefault(stage, set()).update(engines.split(", "))
         return names
 
     # --- calls
@@ -181,18 +223,32 @@ class Runtime:
         return chosen or self.dialplans.get(self.settings.default_dialplan)
 
     async def run_call(
-        self, line: Line, dialplan: Dialplan, watch: Callable[[Record], None] | None = None
+        self,
+        line: Line,
+        dialplan: Dialplan,
+        watch: Callable[[Record], None] | None = None,
+        dial: Dial | None = None,
+        side: Side | None = None,
     ) -> EndReason:
-        """Carry one call from answer to end. The call is listed before its first audio is sent."""
+        """Carry one call from answer to end. The call is listed before its first audio is sent. `dial`: how others are
+        called meanwhile, to put the caller through, or as the other side of an interpreted call; `side` is which of
+        its sides this line is."""
+        if side is None and self._agents.is_one(dialplan, line):
+            return await self._agents.serve(dialplan.name, line)
+        if dialplan.mode == "interpret" and side is None:
+            return await self._interpret(line, dialplan, watch, dial)
         info, stack = line.info, self._stacks[dialplan.name]
         folder = self.settings.data_dir / "calls" / info.call_id
         started = datetime.now(UTC)
-        await self._list(lambda log: log.started(info, dialplan.name, started, str(folder)))
+        responder = stack.responder(chosen(dialplan.engines, info.call_id))
+        await self._list(lambda log: log.started(info, dialplan.name, started, str(folder), responder))
         local = datetime.now(ZoneInfo(dialplan.timezone))
         context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
-        guarding = Watch()
-        ears, parts = self.parts(context, toolbox, guarding)
+        guarding = side.watch if side else Watch()
+        ears, parts = self.parts(context, toolbox, guarding, responder)
+        parts = replace(parts, dial=dial, unreached=info.unreached)
+        parts = replace(parts, native=side, agent=side) if side else self._continued(parts, info.continues, guarding)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
         session.open_record(
@@ -200,8 +256,10 @@ class Runtime:
             carrier=info.carrier,
             dialplan=dialplan.name,
             dialplan_hash=dialplan.hash,
+            responder=responder,
             engines=stack.names,
             version=__version__,
+            **({"continues": info.continues} if info.continues else {}),
             started_at=started.isoformat(timespec="milliseconds"),
         )
         session.note("bandwidth", engines=stack.hears)
@@ -217,17 +275,51 @@ class Runtime:
             if not self.calls:
                 self._idle.set()
             ended = session.reason or EndReason.CRASHED
+            agent = parts.agent.agent if isinstance(parts.agent, Native) else parts.agent
+            if ended is EndReason.TRANSFER and isinstance(agent, GuardedLlm):
+                self._left[info.call_id] = agent  # should the carrier give the caller back
+                while len(self._left) > MOST_LEFT:
+                    self._left.popitem(last=False)
             seconds = line.clock_ms() / 1000
             await self._list(lambda log: log.ended(info.call_id, ended, seconds, session.turns))
         return reason
 
-    def parts(self, context: AgentContext, toolbox: Tools, guarding: Watch) -> tuple[GuardedAsr, Parts]:
+    def _continued(self, parts: Parts, call_id: str, guarding: Watch) -> Parts:
+        """With the agent of the call that this one goes on with, if there is one and we know it still."""
+        if (agent := self._left.pop(call_id, None)) is None:
+            return parts
+        agent.watched_by(guarding)
+        if isinstance(parts.native, Native):
+            parts.native.agent = agent
+            return parts
+        return replace(parts, agent=agent)
+
+    async def _interpret(
+        self, line: Line, plan: Dialplan, watch: Callable[[Record], None] | None, dial: Dial | None
+    ) -> EndReason:
+        there, back = (self._stacks[side.name].s2s for side in interpreting.sides(plan))
+        assert there
+        assert back
+
+        async def carry(line: Line, of: Dialplan, side: Side) -> EndReason:
+            return await self.run_call(line, of, watch if of.name == plan.name else None, side=side)
+
+        return await Booth(plan, (there, back), carry, self.calls.get, dial, self._agents).run(line)
+
+    def parts(
+        self, context: AgentContext, toolbox: Tools, guarding: Watch, responder: str = CASCADE
+    ) -> tuple[GuardedAsr, Parts]:
         """What a call is made of: warm engines behind guards of its own. The ears are to be entered for as long as it
-        lives."""
+        lives. `responder`: a native engine that is to lead, where it is there."""
         stack = self._stacks[context.dialplan.name]
+        responder = CASCADE if context.dialplan.mode == "interpret" else responder
         ears, voice = GuardedAsr(stack.asr, guarding), GuardedTts(stack.tts, guarding, stack.voice_id)
-        agent = GuardedLlm(stack.llm, context, guarding)
-        return ears, Parts(self._vad, ears, voice, agent, self._prompts, toolbox, self._eot, ears.final_ms)
+        agent, s2s = GuardedLlm(stack.llm, context, guarding), stack.native(responder)
+        native = Native(s2s, agent, context, guarding, stack.anything) if s2s else None
+        leads: Agent = native or agent
+        return ears, Parts(
+            self._vad, ears, voice, leads, self._prompts, toolbox, self._eot, ears.final_ms, native=native
+        )
 
     def stack(self, dialplan: Dialplan) -> Stack:
         """The engines of a dialplan's calls."""

@@ -14,12 +14,17 @@ from typing import Any
 from voicebot import log
 from voicebot.config import Settings
 from voicebot.core.dialplan import Dialplan
+from voicebot.core.expect import NOTHING, Expectation
+from voicebot.core.responders import CASCADE
 from voicebot.engines import registry
 from voicebot.engines.bandwidth import AS_IT_IS, chosen
 from voicebot.engines.base import Asr, EngineConfig, Llm, Tts
+from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Member
 from voicebot.errors import UsageError
 
+OPENAI = ("openai", "openai_realtime", "openai_translate")
+"""Engines whose key and address may be among the settings."""
 _log = log.get("stack")
 
 
@@ -32,6 +37,10 @@ class Stack:
     tts: Chain[Tts]
     voice_id: str
     """Of the fixed sentences."""
+    s2s: Chain[Duplex] | None = None
+    """Native engines, where the dialplan has calls for them and one can run here."""
+    anything: Expectation = NOTHING
+    """What callers may say to a native engine."""
 
     @property
     def hears(self) -> dict[str, str]:
@@ -41,17 +50,33 @@ class Stack:
     @property
     def names(self) -> dict[str, str]:
         """Stage → engines, for the record."""
-        return {chain.stage: ", ".join(chain.names) for chain in (self.asr, self.llm, self.tts)}
+        chains: tuple[Chain[Any] | None, ...] = (self.asr, self.llm, self.tts, self.s2s)
+        return {chain.stage: ", ".join(chain.names) for chain in chains if chain}
+
+    def responder(self, name: str) -> str:
+        """Who leads a call that is for the responder of this name: itself, unless it cannot run here."""
+        chain = self.native(name)
+        return chain.names[0] if chain else CASCADE
+
+    def native(self, name: str) -> Chain[Duplex] | None:
+        """The native engines for a call that is for the one of this name; it comes first."""
+        if self.s2s is None or name == CASCADE:
+            return None
+        members = sorted(self.s2s.members, key=lambda member: member.name != name)
+        return Chain(self.s2s.stage, *members)
 
 
-def lack(settings: Settings, stage: str, name: str) -> str | None:
-    """None when the engine can run here, else what it needs."""
+def lack(settings: Settings, stage: str, name: str, plan: Dialplan | None = None) -> str | None:
+    """None when the engine can run here, for this dialplan, else what it needs."""
     kind = name.partition(":")[0]
-    if kind == "openai" and stage in ("asr", "llm", "tts"):  # the settings may come from .env, which no engine reads
+    own = _options(plan, stage, name) if plan else {}
+    if kind in OPENAI and (own.get("api_key") or own.get("base_url")):
+        return None
+    if kind in OPENAI and stage != "vad":  # the settings may come from .env, which no engine reads
         has = settings.openai_api_key.get_secret_value() or settings.openai_base_url or _own_url(settings, stage)
         return None if has else "set OPENAI_API_KEY or OPENAI_BASE_URL"
     try:
-        return registry.check(stage, kind)
+        return registry.check(stage, kind, own)
     except ImportError as error:
         return f"cannot be imported: {error}"
 
@@ -87,13 +112,21 @@ class Engines:
             self._members[key] = Member(name, engine, hears=hears)
         return self._members[key]
 
+    def lack(self, stage: str, name: str) -> str | None:
+        """None when the engine can run here, else what it needs."""
+        return lack(self._settings, stage, name)
+
+    async def named(self, plan: Dialplan, stage: str, name: str) -> Member[Any]:
+        """One engine as a dialplan configures it, started."""
+        return await self.one(stage, name, self._config(plan, stage, name, 1))
+
     async def chain(self, plan: Dialplan, stage: str, workers: int = 1) -> Chain[Any]:
         """All of the dialplan's engines that can run here. One that does not start is left out, unless it is the last
         hope, or an option is wrong. `UsageError` when there is none."""
-        names: tuple[str, ...] = getattr(plan.engines, stage)
+        names: tuple[str, ...] = getattr(plan.engines, "native" if stage == "s2s" else stage)
         members, missing = [], []
         for name in names:
-            if (why := lack(self._settings, stage, name)) is not None:
+            if (why := lack(self._settings, stage, name, plan)) is not None:
                 missing.append(f"{name}: {why}")
                 continue
             try:
@@ -109,7 +142,7 @@ class Engines:
 
     def _config(self, plan: Dialplan, stage: str, name: str, workers: int) -> EngineConfig:
         kind = name.partition(":")[0]
-        options: dict[str, Any] = self._of_settings(stage) if kind == "openai" else {}
+        options: dict[str, Any] = self._of_settings(stage) if kind in OPENAI else {}
         if kind in ("espeak", "piper", "coqui"):
             options["say"] = {term: how.said for term, how in plan.lexicon.items() if how.said}
         options |= _options(plan, stage, name)
@@ -126,7 +159,7 @@ class Engines:
         return {
             "api_key": settings.openai_api_key.get_secret_value(),
             "base_url": _own_url(settings, stage) or settings.openai_base_url,
-            "model": model[stage],
+            **({"model": model[stage]} if stage in model else {}),
         }
 
     async def close(self) -> None:

@@ -40,12 +40,13 @@ def calls(
         print("No calls yet. Start the service with `voicebot serve` and call it, or try `voicebot call FILE`.")
         return
     table = Table(box=None, header_style="bold")
-    for column in ("call (UTC)", "carrier", "caller", "dialplan", "seconds", "turns", "ended"):
+    for column in ("call (UTC)", "carrier", "caller", "dialplan", "responder", "seconds", "turns", "ended"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
         ended = " ".join(filter(None, (row.end_reason, row.detail and f"({escape(row.detail)})"))) or "[green]up now[/]"
-        table.add_row(row.id, row.carrier, escape(row.caller), row.dialplan, seconds, str(row.turns), ended)
+        who = (row.id, row.carrier, escape(row.caller), row.dialplan, row.responder)
+        table.add_row(*who, seconds, str(row.turns), ended)
     _console().print(table)
 
 
@@ -66,7 +67,8 @@ def show(
         return
     console = _console()
     seconds = "" if row.seconds is None else f", {row.seconds:.1f} s"
-    console.print(f"[bold]{row.id}[/]  {row.carrier}, {row.dialplan}, {row.end_reason or 'up now'}{seconds}")
+    led = f" by {row.responder}" if row.responder else ""
+    console.print(f"[bold]{row.id}[/]  {row.carrier}, {row.dialplan}{led}, {row.end_reason or 'up now'}{seconds}")
     if row.folder:
         console.print(f"[dim]{row.folder}[/]")
     for record in records:
@@ -105,6 +107,10 @@ def _line(record: Record, found: list[TurnLatency]) -> str:
             return f"transfer to {fields['to']} {'' if fields['ok'] else 'failed'}"
         case "engine":
             return f"[red]engine[/]  {fields['fault']}"
+        case "words" if fields.get("by") and fields["final"] and fields["text"]:
+            return f"[dim]caller, as {fields['by']} heard it:[/] {fields['text']}"
+        case "responder":
+            return f"[red]{fields['name']}[/] leads from here on: {fields['why']}"
         case "note":
             return f"[yellow]note[/]    {fields['text']}"
         case "silence":

@@ -19,15 +19,19 @@ from typing import Literal
 from voicebot.call.stack import lack
 from voicebot.commands import settings as listing
 from voicebot.config import Settings
-from voicebot.core import dialplan
+from voicebot.core import dialplan, interpreting
 from voicebot.core.dialplan import Dialplan
+from voicebot.core.responders import CASCADE, may_be_native
 from voicebot.engines import models, registry
 from voicebot.errors import DialplanError, UsageError
 from voicebot.service.sip import lacking
 
 LOW_DISK_BYTES = 1_000_000_000
 """About nine hours of stereo recording."""
-_STAGES = {"vad": "voice activity", "eot": "end of turn", "asr": "recogniser", "llm": "agent", "tts": "voice"}
+_STAGES = {
+    "vad": "voice activity", "eot": "end of turn", "asr": "recogniser", "llm": "agent", "tts": "voice",
+    "s2s": "speech to speech", "mt": "text translator",
+}  # fmt: skip
 _PACKAGES = (
     ("espeakng-loader", "espeakng_loader"),
     ("pocketsphinx", "pocketsphinx"),
@@ -36,7 +40,7 @@ _PACKAGES = (
     ("webrtcvad-wheels", "webrtcvad"),
     ("pjsua2-python", "pjsua2"),
 )
-Stage = Literal["asr", "llm", "tts"]
+Stage = Literal["asr", "llm", "tts", "s2s"]
 STAGES: tuple[Stage, ...] = ("asr", "llm", "tts")
 
 
@@ -89,7 +93,9 @@ def engines(settings: Settings) -> Iterator[Finding]:
     for stage, topic in _STAGES.items():
         for name in registry.names(stage):
             missing = lack(settings, stage, name)
-            yield Finding(topic, name, Verdict.OK if missing is None else Verdict.NOTE, missing or "can run here")
+            terms = "" if missing else registry.licence(stage, name)
+            able = f"can run here; {terms}" if terms else "can run here"
+            yield Finding(topic, name, Verdict.OK if missing is None else Verdict.NOTE, missing or able)
     if settings.vad not in registry.names("vad"):
         names = ", ".join(registry.names("vad"))
         yield Finding(_STAGES["vad"], settings.vad, Verdict.FAULT, f"VOICEBOT_VAD names no engine; use one of: {names}")
@@ -121,6 +127,11 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
                 "dialplans", file.name, Verdict.NOTE, f"no engine of its can run here for: {', '.join(missing)}"
             )
             continue
+        if plan.mode == "interpret" and not _interpreters(settings, plan):
+            yield Finding("dialplans", file.name, Verdict.NOTE, "none of its interpreters can run here")
+            continue
+        if may_be_native(plan.engines):
+            chains["s2s"] = _chain(settings, plan, "s2s")
         usable.add(plan.name)
         detail = f"{plan.name}: {plan.description} ({'; '.join(_in_words(*each) for each in chains.items())})"
         yield Finding("dialplans", file.name, Verdict.OK, detail)
@@ -135,16 +146,27 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
 
 def _chain(settings: Settings, plan: Dialplan, stage: Stage) -> tuple[list[str], list[str]]:
     """(the dialplan's engines that can run here, those that cannot), in its order."""
-    names: tuple[str, ...] = getattr(plan.engines, stage)
+    names: tuple[str, ...] = getattr(plan.engines, "native" if stage == "s2s" else stage)
     known = registry.names(stage)
-    able = [n for n in names if n.partition(":")[0] in known and lack(settings, stage, n) is None]
+    able = [n for n in names if n.partition(":")[0] in known and lack(settings, stage, n, plan) is None]
     return able, [n for n in names if n not in able]
+
+
+def _interpreters(settings: Settings, plan: Dialplan) -> list[str]:
+    """Of an interpreted call's, those that can run here; the cascade needs a text translator."""
+    told = interpreting.spec(plan)
+
+    def able(stage: str, name: str) -> bool:
+        return name.partition(":")[0] in registry.names(stage) and lack(settings, stage, name) is None
+
+    texts = any(able("mt", name) for name in told.text)
+    return [name for name in told.by if (texts if name == CASCADE else able("s2s", name))]
 
 
 def _in_words(stage: str, chain: tuple[list[str], list[str]]) -> str:
     """As `llm openai, then scripted`, or `llm scripted, without openai`."""
     able, unable = chain
-    return f"{stage} {', then '.join(able)}" + (f", without {', '.join(unable)}" if unable else "")
+    return f"{stage} {', then '.join(able) or 'none'}" + (f", without {', '.join(unable)}" if unable else "")
 
 
 def carriers(settings: Settings) -> Iterator[Finding]:

@@ -212,3 +212,36 @@ def lexicon(
         alarms = f"{each.alarms}/{each.empty}" if each.empty else ""
         table.add_row(each.task, *shares, *map(str, (each.asked, each.wrong, each.wrong_asked)), alarms)
     console.print(table)
+
+
+@app.command("turn-starts")
+def turn_starts(
+    folder: Annotated[
+        Path, typer.Argument(help="Recordings with a MANIFEST.csv, or with transcripts that have times.")
+    ],
+) -> None:
+    """Where `replay score` finds speech, against people's labels: precision and recall."""
+    from voicebot.replay import turn_starts as measuring
+
+    log.configure(level="warning")
+    rows = measuring.measure(folder)
+    table = Table(box=SIMPLE_HEAD, title=str(folder))
+    for column in (
+        "recording",
+        "starts labelled",
+        "found",
+        "right",
+        "precision",
+        "recall",
+        "speech: precision",
+        "recall",
+    ):
+        table.add_column(column, justify="left" if column == "recording" else "right")
+    for row in [*rows, measuring.total(rows)]:
+        starts, speech = ((row.right, row.found), (row.right, row.labelled)), (row.found_ms, row.labelled_ms)
+        shares = [*starts, *((row.both_ms, whole) for whole in speech)]
+        shown = [f"{part / whole:.0%}" if whole else "–" for part, whole in shares]
+        table.add_row(row.name, *map(str, (row.labelled, row.found, row.right)), *shown)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(measuring.DEFINITIONS)

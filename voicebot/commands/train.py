@@ -80,7 +80,7 @@ def train(
     )
     batches = [Batches(each, config, source_phonemes, known) for each in (learning, validating)]
     every_s = max(15.0, plan.minutes * 60 / 20)
-    why = training.run(batches[0], batches[1], every_s, lambda progress: console.print(_line(progress)))
+    why = training.run(batches[0], batches[1], every_s, lambda progress: console.print(_line(progress), soft_wrap=True))
     console.print(f"Ended: {why}. The best model is in {folder}", soft_wrap=True)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from voicebot import log
 from voicebot.audio.envelope import Weights
 
+
 def bandwidth(
     data: Annotated[Path, typer.Option(help="Folder with recordings and a MANIFEST.csv.")],
     out: Annotated[Path, typer.Option(help="Where the weights go.")] = Path("bandwidth.npz"),

@@ -1,4 +1,4 @@
-"""`voicebot train …`: a command for each thing that is fitted. A translator's kinds are one command with the kind given."""
+"""`voicebot train …`: a command for each thing that is fitted; the kinds of translators are commands, too."""
 
 from __future__ import annotations
 

@@ -46,6 +46,19 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Unasked:
+    """A native engine speaks up by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """The transfer that the last reply asked for has failed: nobody took the caller, who is with us still."""
+
+    to: str
+    """Its name."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolDone:
     """The result of the last `ToolCall` that the reply asked for."""
 
@@ -54,7 +67,7 @@ class ToolDone:
     result: Mapping[str, Any]
 
 
-CallerTurn = Opening | Heard | Pressed | Silent | Returned | ToolDone
+CallerTurn = Opening | Heard | Pressed | Silent | Returned | Unasked | Unreached | ToolDone
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,8 @@ _WHERE: tuple[tuple[str, type[BaseModel]], ...] = (
     (r"limits", plan.Limits),
     (r"sentences", plan.Sentences),
     (r"lexicon/[^/]+", plan.Term),
+    (r"interpret", plan.Interpret),
+    (r"interpret/theirs", plan.Engines),
     (r"tools/[^/]+/args/[^/]+", plan.Argument),
     (r"transfers/[^/]+", plan.Transfer),
     (r"nodes/[^/]+", plan.Node),

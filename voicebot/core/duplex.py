@@ -60,7 +60,8 @@ class Abilities:
     """Best first. What the dialplan wants is taken where it is among them, else the first."""
     obeys: bool = True
     """Whether it follows instructions, answers to `respond` with what they say, reads what it is told and calls tools.
-    To one that does not, the call lends its own voice for greetings and notices; keys and transfers are the call's."""
+    To one that does not, the call lends its own voice for greetings and notices, keys and transfers are the call's, and
+    `respond` comes without instructions, at the end of a turn that we decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Context:
     voice: str = ""
     """The engine's own name for one; empty for what its options say, or its default."""
     decides: Decides = Decides.OURS
+    target: str = ""
+    """The language of an interpreter's translation, BCP 47; empty for everybody else."""
 
 
 def deciding(wanted: Decides, able: Abilities) -> Decides:

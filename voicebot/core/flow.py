@@ -14,7 +14,18 @@ from datetime import datetime
 from typing import assert_never
 
 from voicebot.core import forms, say
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    LlmEvent,
+    Opening,
+    Pressed,
+    Returned,
+    Silent,
+    ToolDone,
+    Unasked,
+    Unreached,
+)
 from voicebot.core.expect import Expectation
 from voicebot.core.forms import Outcome
 from voicebot.core.grammar import normalise
@@ -106,6 +117,11 @@ class Flow:
             case Returned():
                 self._talk.say(self._talk.plan.sentences.welcome_back)
                 self._talk.ask()
+            case Unasked():
+                self._talk.ask()
+            case Unreached(to):
+                if node := self._talk.nobody_took(to):
+                    self._enter(node)
             case ToolDone():
                 self._tool_done(turn)
             case _:

@@ -7,13 +7,12 @@ direction, 24 kHz mono, in frames of 80 ms; a message carries the next bytes of 
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
-
-import orjson
 
 RATE = 24000
 FRAME_SAMPLES = 1920
@@ -123,8 +122,8 @@ def read(message: bytes) -> Message:
 
 def _metadata(payload: bytes) -> Metadata | Malformed:
     try:
-        return Metadata(orjson.loads(payload))
-    except orjson.JSONDecodeError:
+        return Metadata(json.loads(payload))
+    except ValueError:  # no JSON, or no UTF-8
         return Malformed("metadata that is no JSON")
 
 

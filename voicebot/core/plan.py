@@ -11,27 +11,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-
-class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str | int | float) and not isinstance(value, bool) else value
-
-
-_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-Says = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MORE)]
-"""One text, or several that take turns."""
-Phrases = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MORE)]
-"""Example phrases, in the notation of `core.expect`."""
-Bandwidth = Annotated[
-    Literal["off", "classical", "neural", "auto"], BeforeValidator(lambda value: "off" if value is False else value)
-]
-"""YAML reads a bare `off` as false."""
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+from voicebot.core.plan_base import Bandwidth, Name, Phrases, Says
+from voicebot.core.plan_base import Model as Model
+from voicebot.core.plan_talk import Tone as Tone
+from voicebot.core.plan_talk import Turns as Turns
 
 
 class Takes(Model):
@@ -50,8 +35,18 @@ class Persona(Model):
     """For a language model: how it speaks."""
 
 
+Responders = Annotated[
+    Annotated[str, Tag("one")] | Annotated[dict[str, Annotated[int, Field(ge=0, le=1000)]], Tag("split")],
+    Discriminator(lambda value: "split" if isinstance(value, Mapping) else "one"),
+]
+
+
 class Engines(Model):
-    responder: Literal["cascade", "native"] = "cascade"
+    responder: Responders = "cascade"
+    """`cascade`: recogniser, agent and voice. `native`: the first of `native` that can. Or one of `native` by name.
+    With weights, `{cascade: 1, native: 1}`, calls are split between them, each by its id."""
+    native: Says = ("openai_realtime",)
+    """Speech-to-speech engines, in order; when none can go on, the cascade does."""
     asr: Says = ("pocketsphinx",)
     llm: Says = ("openai", "scripted")
     """In order; one that cannot run here (no key) is passed over, one that fails is replaced by the next.
@@ -75,34 +70,27 @@ class Limits(Model):
     """How often the bot asks again before it gives up on a question."""
 
 
-class Turns(Model):
-    """Who may speak over whom. A node may have its own `barge_in` and `min_words`."""
+class Interpret(Model):
+    """An interpreted call: whoever calls speaks `language`, the other side `to`. See `core.interpreting`."""
 
-    barge_in: Literal["full", "keywords", "strict"] = "full"
-    """`full`: the bot falls silent at once for whoever speaks over it, goes on after a cough or an "uh-huh", and yields
-    to real words. `keywords`: it goes on until it hears "stop", "wait" or one of `keywords`. `strict`: it finishes."""
-    min_words: Annotated[int, Field(ge=1, le=8)] = 1
-    """Real words that make an interruption. With more than one, speech that was not understood is none."""
-    patience_ms: Annotated[int, Field(ge=-200, le=3000)] = 0
-    """Wait so much longer before a turn is taken: for callers who think while they speak."""
-    eager: bool = True
-    """Ask the language model as soon as a turn looks complete, before the pause that ends it is over. Quicker by that
-    pause; the question is asked in vain when the caller goes on."""
-    keywords: Says = ()
-    """Words that always interrupt, besides the language's own."""
-    backchannels: Says = ()
-    """Words that never do, besides the language's own."""
-
-
-class Tone(Model):
-    """What becomes of how a caller speaks: pace, loudness, pitch, pauses. It is measured and recorded in any case."""
-
-    to_voice: bool = True
-    """The bot's voice takes on a little of the caller's pace, and speaks calmly to a raised voice, as far as the engine
-    can. Fixed sentences stay as they are."""
-    to_agent: bool = False
-    """The language model is told what stands out ("The caller sounds hurried, louder than before."): what the bot says
-    may change with it."""
+    to: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    """BCP 47."""
+    call: str = ""
+    """The other side: E.164 number or `sip:` address, which the service calls; `browser`: an agent, who opens the page
+    and calls the same dialplan. Empty: there is none, and the caller hears the translation."""
+    by: Says = ("cascade",)
+    """Interpreters, in order: `cascade` (recogniser, text translator, voice), or native engines such as
+    `translatotron`."""
+    back: Says = ()
+    """… from `to` to `language`; left out, the same ones."""
+    text: Says = ("openai",)
+    """The cascade's text translators, in order."""
+    theirs: Engines | None = None
+    """Recogniser and voice for the other side, where they are not those of `engines`."""
+    original: Literal["off", "ducked"] = "off"
+    """Whether each also hears the other's own voice, softly."""
+    pause_ms: Annotated[int, Field(ge=240, le=3000)] = 500
+    """A silence that ends what is to be translated."""
 
 
 class Sentences(Model):
@@ -125,6 +113,12 @@ class Sentences(Model):
     )
     goodbye: str = "Thank you for calling. Goodbye."
     busy: str = "I'm sorry, all lines are busy. Please call again later."
+    still_trying: str = "I'm still trying to reach somebody for you."
+    """Now and then, to a caller who is being put through."""
+    unreached: str = "I'm sorry, nobody could take your call."
+    """… and was not."""
+    take_call: str = "Press one to take the call, two to leave it to me."
+    """After a transfer's briefing."""
 
     def named(self, name: str) -> str:
         """The sentence of that name; its first variant. A text that is no name is itself."""
@@ -145,6 +139,15 @@ class Transfer(Model):
     to: str
     """E.164 number or `sip:` address. The flow names the transfer, never the number."""
     say: Says = ("One moment, I'm putting you through.",)
+    kind: Literal["cold", "warm"] = "cold"
+    """`cold`: the caller is handed over. `warm`: we call them first, say `briefing`, and join the two when they press
+    1; with 2, or without an answer, the caller stays here. Warm calls go out over SIP, whatever the caller came by."""
+    briefing: Says = ("{persona} has a caller for you.",)
+    """Of a warm one; may name slots. A language model says it in its own words."""
+    unreached: Says = ()
+    """To a caller whom nobody took; `sentences.unreached` when left out."""
+    on_failure: str = ""
+    """Node to go on with then; without one, where the caller was before."""
 
 
 class HttpTool(Model):
@@ -349,8 +352,18 @@ class Dialplan(Model):
     transfers: dict[Name, Transfer] = Field(default_factory=dict)
     operator: str = ""
     """The transfer that "operator" and the key 0 reach."""
+    mode: Literal["answer", "interpret"] = "answer"
+    interpret: Interpret | None = None
     start: str
     nodes: dict[str, Node] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_flow(cls, value: Any) -> Any:
+        """An interpreter has no flow of its own."""
+        if isinstance(value, Mapping) and value.get("mode") == "interpret":
+            return {"start": "interpreted", "nodes": {"interpreted": {"do": "hang_up"}}, **value}
+        return value
 
     @property
     def hash(self) -> str:

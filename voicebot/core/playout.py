@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 
 BYTES = 2
 PER_MS = 8
+SAYING_MS = 65
+"""One letter of speech."""
 LATEST_MARKS = 32
 """Marks whose delay is remembered; the least of them is the way there and back."""
 LOST_MARK_MS, LATE_MARK_MS = 1000, 400
@@ -229,6 +231,17 @@ class Ledger:
 
     # --- text
 
+    def words(self, turn: int) -> int:
+        """How many words of `turn` have their place."""
+        script = self._scripts.get(turn)
+        return len(script.words) if script else 0
+
+    def place(self, turn: int, where: slice, words: Iterable[tuple[int, str]]) -> None:
+        """At this place among the words of `turn` are these: (position, text). For audio whose words are known only by
+        and by; their audio was queued before."""
+        if (script := self._scripts.get(turn)) is not None:
+            script.words[where] = words
+
     def heard_text(self, turn: int) -> str:
         """The words of `turn` that were played to their end, as they stand in the reply."""
         script = self._scripts.get(turn)
@@ -247,12 +260,20 @@ def _ends(script: _Script) -> list[tuple[tuple[int, str], int]]:
     return list(zip(script.words, ends, strict=True)) if script.words else []
 
 
-def align(text: str, samples: int) -> list[tuple[int, str]]:
-    """Words of `text` spread over `samples` by length, for engines that give no word times."""
+def spread(text: str, samples: int, more: bool) -> list[tuple[int, int, str]]:
+    """(start, end, word) of `text` over its audio, by length. While there may be `more` audio of it to come, it is
+    taken to be as long as people take to say it, at least: text often runs ahead of its audio."""
     words = [w + " " for w in text.split()]
     total = sum(len(w) for w in words) or 1
+    if more:
+        samples = max(samples, total * SAYING_MS * PER_MS)
     placed, before = [], 0
     for word in words:
-        placed.append((samples * before // total, word))
+        placed.append((samples * before // total, samples * (before + len(word)) // total, word))
         before += len(word)
     return placed
+
+
+def align(text: str, samples: int) -> list[tuple[int, str]]:
+    """Words of `text` spread over `samples` by length, for engines that give no word times."""
+    return [(start, word) for start, _, word in spread(text, samples, more=False)]

@@ -145,7 +145,7 @@ def open_expectation(plan: Dialplan) -> Expectation:
 def system_prompt(plan: Dialplan, now_iso: str, caller: str = "") -> str:
     """Instructions for one call. `now_iso` is the local date and time; `caller` goes in only when the flow asks for a
     telephone number, so that the model can offer the one the call comes from."""
-    parts = [_who(plan), MANNERS, _situation(plan, now_iso, caller)]
+    parts = [who(plan), MANNERS, situation(plan, now_iso, caller)]
     if plan.tone.to_agent:
         parts.append(SOUNDS)
     if plan.lexicon:
@@ -154,14 +154,16 @@ def system_prompt(plan: Dialplan, now_iso: str, caller: str = "") -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _who(plan: Dialplan) -> str:
+def who(plan: Dialplan) -> str:
+    """Who the model is."""
     name = f"You are {plan.persona.name}." if plan.persona.name else "You answer the telephone."
     lines = [name, plan.description.strip(), plan.persona.style.strip()]
     lines.append(f"Speak the caller's language, {plan.language}, and no other unless the caller does.")
     return " ".join(line for line in lines if line)
 
 
-def _situation(plan: Dialplan, now_iso: str, caller: str) -> str:
+def situation(plan: Dialplan, now_iso: str, caller: str) -> str:
+    """Date and time, opening hours, the caller's number where one is asked for."""
     lines = []
     try:
         now = datetime.fromisoformat(now_iso)
@@ -188,6 +190,9 @@ def _flow(plan: Dialplan) -> str:
         "are what was found out. The greeting of the first step has been said already."
     )
     text = f"{greeting}\nFirst step: {plan.start}.\n\n" + "\n\n".join(steps)
+    for name, transfer in plan.transfers.items():
+        if transfer.on_failure:
+            text += f"\n\nIf nobody takes the transfer {name}: go to step {transfer.on_failure}."
     for name, value in constants(plan).items():
         text = text.replace(f"{{{name}}}", value)
     return text
@@ -218,12 +223,12 @@ def _node(plan: Dialplan, node: Node) -> Iterator[str]:
 
 def _intent(name: str, intent: Intent) -> str:
     title = intent.title or name.replace("_", " ")
-    shown = [f'"{example}"' for phrase in intent.examples[:MOST_EXAMPLES] if (example := _example(phrase))]
+    shown = [f'"{shown_as}"' for phrase in intent.examples[:MOST_EXAMPLES] if (shown_as := example(phrase))]
     heard = f" (such as {', '.join(shown)})" if shown else ""
     return f"If the caller wants {title}{heard}: {_actions(intent.do)}."
 
 
-def _example(phrase: str) -> str:
+def example(phrase: str) -> str:
     """The fullest of its first ways to say it."""
     try:
         ways = spellings(parse(phrase), 8)

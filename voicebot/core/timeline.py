@@ -31,12 +31,12 @@ class EndReason(StrEnum):
 
 
 KINDS: dict[str, str] = {
-    "call_started": "call_id, carrier, dialplan, dialplan_hash, engines, version, started_at (ISO, UTC)",
+    "call_started": "call_id, carrier, dialplan, dialplan_hash, responder, engines, version, started_at (ISO, UTC)",
     "state": "state (of the turn machine)",
     "voice_started": "at_ms (onset, media clock)",
     "voice_stopped": "at_ms (end of speech, media clock)",
     "pause": "wait_ms: how long this pause may be before the turn is taken; and the terms that it is the sum of",
-    "words": "text, final, confidence; of a final, took_ms: the recogniser's own time after the end of the turn",
+    "words": "text, final, confidence; by (a native engine); of a final, took_ms: its time after the end of the turn",
     "turn": "turn, text, confidence, start_ms, end_ms, tone (see `audio.tone`): the caller's turn, committed",
     "digits": "digits: keyed by the caller, masked where secret",
     "silence": "count",
@@ -55,6 +55,8 @@ KINDS: dict[str, str] = {
     "bandwidth": "engines: what each recogniser hears above the line's 4 kHz, and why",
     "engine": "stage, name, fault, then (who takes over, if anybody), breaker (its state); or recovered",
     "network": "packets, lost, late, reordered, jitter_ms, buffer_ms, …: what RTP went through; after `call_ended`",
+    "responder": "name: who leads the call from here on; why",
+    "interpreted": "by (caller or callee, who said it), source (what was said), text (its translation)",
     "note": "text: anything a reviewer should know (recording paused, disk full)",
     "call_ended": "reason (an EndReason), seconds, ignored and malformed (counts by kind), lost_marks",
 }

@@ -51,7 +51,9 @@ class Whisper:
     def __init__(self, wanted: Load) -> None:
         import torch
         import whisper
+        from whisper.timing import dtw
 
+        dtw(torch.zeros(2, 2))  # compiled when it is first called, which takes seconds: no caller's seconds
         if wanted.threads:
             torch.set_num_threads(wanted.threads)
         device = None if wanted.device == "auto" else wanted.device

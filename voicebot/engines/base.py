@@ -247,3 +247,14 @@ class Mouth(Protocol):
         ...
 
     def speak(self, clauses: AsyncIterator[str]) -> AsyncIterator[Speech]: ...
+
+
+# --- text translator ------------------------------------------------------------------------------------
+
+
+class Mt(Engine, Protocol):
+    """Of an interpreter that goes by way of text."""
+
+    def translate(self, text: str, source: str, target: str) -> AsyncIterator[str]:
+        """`text` in another language (BCP 47), in pieces that concatenate. `PeerError` when there is none."""
+        ...

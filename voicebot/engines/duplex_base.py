@@ -35,9 +35,9 @@ class DuplexSession(Protocol):
         ...
 
     def began(self) -> None:
-        """The turn machine hears the caller begin to speak, some 200 ms after it did: an engine that needs to know
-        where a turn starts keeps so much audio, and half a second more, to begin before. Also called where the
-        engine decides; there it means nothing."""
+        """The turn machine hears the caller begin a turn, some 200 ms after they did: an engine that needs to know
+        where a turn starts keeps so much audio, and half a second more, to begin before. The turn before may have come
+        to nothing. Also called where the engine decides; there it means nothing."""
         ...
 
     def respond(self, instructions: str = "") -> None:
@@ -48,7 +48,8 @@ class DuplexSession(Protocol):
     def cut(self, reply: str, heard_ms: int) -> None:
         """The caller heard so much of this reply's audio and will hear no more: end it if it goes on, and let the
         engine's history be what was heard. Called once for every reply of which something was not heard, oldest
-        first. Whatever still comes of it is not told any more."""
+        first. Whatever still comes of it is not told any more. An empty `reply` is the one that `respond` asked for
+        and that has not begun: it is not wanted, should it still come."""
         ...
 
     def tell(self, message: Message) -> None:
@@ -57,7 +58,8 @@ class DuplexSession(Protocol):
         ...
 
     def tool_done(self, done: ToolDone) -> None:
-        """The result of a call. When all calls of its reply have one, the engine goes on by itself."""
+        """The result of a call. When all calls of its reply have one, the engine goes on by itself, unless that reply
+        was cut. None comes for the calls that end the call (`transfer`, `hang_up`)."""
         ...
 
     def configure(self, instructions: str, tools: Sequence[ToolSpec]) -> None:

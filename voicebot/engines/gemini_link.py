@@ -58,6 +58,8 @@ def settings(manner: Manner, context: Context, handle: str) -> dict[str, Any]:
             "turn_coverage": "TURN_INCLUDES_ONLY_ACTIVITY",
         },
     }
+    if context.target:
+        given["translation_config"] = {"target_language_code": context.target}
     if voice := context.voice or manner.voice:
         given["speech_config"] = {"voice_config": {"prebuilt_voice_config": {"voice_name": voice}}}
     if context.tools:

@@ -2,8 +2,9 @@
 
 It keeps what was said and heard, so that any agent of the chain can lead the next turn: one that has not followed the
 call so far takes over from that record. An agent that fails before it has said anything is replaced without a trace;
-one that breaks off in the middle of its answer is replaced by one that goes on from there. The next turn begins with
-the first agent again, unless its breaker is open: an agent that hiccuped once is still the better one.
+one that breaks off in the middle of its answer is replaced by one that goes on from there. A native engine that leads
+the call keeps its record here, too (`begin`, `note`, `committed`), for the agents to take over from. The next
+turn begins with the first agent again, unless its breaker is open: an agent that hiccuped once is still the better one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any
 
 from voicebot import log
 from voicebot.core.conversation import first_characters
-from voicebot.core.dialogue import CallerTurn, LlmEvent, Past, Text, ToolDone
+from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Past, Text, ToolDone
 from voicebot.core.expect import Expectation
+from voicebot.core.words import Words
 from voicebot.engines.base import AgentContext, Llm, LlmSession
 from voicebot.engines.guard import Chain, Member, Patience, Relay, Watch, in_time, patience_of
 
@@ -47,6 +49,7 @@ class GuardedLlm:
         self._open = 0
         """Index in `past` of the first entry of the current reply, its tools included."""
         first = chain.likely()
+        self._goes_on = False
         self._led = {first.name: _Led(first.engine.open(context), 0)}
         self._leader = first.name
 
@@ -54,6 +57,10 @@ class GuardedLlm:
     def expectation(self) -> Expectation:
         """Of the agent that spoke last."""
         return self._led[self._leader].session.expectation
+
+    def watched_by(self, watch: Watch) -> None:
+        """The conversation goes on in another call of the carrier's: what happens is told there from now on."""
+        self._watch = watch
 
     async def prepare(self, turn: CallerTurn) -> None:
         """Passed on to the agent that will be asked, if it has followed the call."""
@@ -66,14 +73,14 @@ class GuardedLlm:
 
     async def reply(self, turn: CallerTurn) -> AsyncGenerator[LlmEvent, None]:
         """As any agent's. `PeerError` when nobody of the chain could answer."""
-        before, at = self._begin(turn)
+        before, at = self._taken_over() if self._goes_on else self.begin(turn)
         relay = Relay(self._chain, self._watch)
         while (member := relay.next()) is not None:
             begun = self._past[-1].said
             try:
                 async with aclosing(self._answer(member, turn, before, begun)) as events:
                     async for event in events:
-                        self._note(event)
+                        self.note(event)
                         yield event
                 relay.done(member)
                 self._led[member.name].turns = at
@@ -114,7 +121,21 @@ class GuardedLlm:
 
     # --- the record
 
-    def _begin(self, turn: CallerTurn) -> tuple[list[Past], int]:
+    @property
+    def past(self) -> Sequence[Past]:
+        """The call so far."""
+        return self._past
+
+    def go_on(self) -> CallerTurn:
+        """The next `reply` takes over in the middle of this turn, from whoever led the call so far."""
+        self._goes_on = True
+        return self._past[-1].turn
+
+    def _taken_over(self) -> tuple[list[Past], int]:
+        self._goes_on = False
+        return self._past[:-1], self._turns
+
+    def begin(self, turn: CallerTurn) -> tuple[list[Past], int]:
         """(what came before, the number of turns with this one)."""
         if not isinstance(turn, ToolDone):
             del self._past[: max(0, len(self._past) - MOST_PAST)]
@@ -124,7 +145,16 @@ class GuardedLlm:
         self._turns += 1
         return before, self._turns
 
-    def _note(self, event: LlmEvent) -> None:
+    def reheard(self, words: Words) -> None:
+        """Somebody with better ears understood the caller's last words."""
+        for at in range(len(self._past) - 1, -1, -1):
+            turn = self._past[at].turn
+            if isinstance(turn, Heard):
+                self._past[at] = replace(self._past[at], turn=replace(turn, words=words))
+                return
+
+    def note(self, event: LlmEvent) -> None:
+        """What the agent said, or asked for, in this turn."""
         last = self._past[-1]
         self._past[-1] = (
             replace(last, said=last.said + event.text) if isinstance(event, Text) else replace(last, call=event)

@@ -39,10 +39,13 @@ from voicebot.core.dialogue import (
     Text,
     ToolCall,
     ToolDone,
+    Unasked,
+    Unreached,
 )
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.prompting import open_expectation, opening, system_prompt
+from voicebot.core.retelling import conversation_of, in_words, not_transferred, result
 from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
@@ -54,10 +57,6 @@ from voicebot.errors import PeerError
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 ENDINGS = ("transfer", "hang_up")
-UNCLEAR = 0.4
-"""Confidence below which the model is told that the words are doubtful."""
-MOST_RESULT = 8000
-"""Characters of a tool's result that go into the history."""
 MOST_SAID = 1200
 """Characters of one answer, a minute and a half of speech: nobody listens longer, and the sentence is its last."""
 SENTENCE_END = re.compile(r"[.!?…][\"')]*\s*$")
@@ -155,23 +154,15 @@ class OpenAiSession:
 
     def take_over(self, past: Sequence[Past], begun: str) -> None:
         """The history as if we had led the call."""
-        for each in past:
-            if isinstance(each.turn, ToolDone):
-                self._conversation.result(each.turn.call_id, _result(each.turn))
-            else:
-                self._conversation.heard(_in_words(each.turn))
-            if each.said:
-                self._conversation.said(each.said)
-            if each.call:
-                self._conversation.called([each.call])
-                self._called_before += 1
+        self._conversation = conversation_of(past)
+        self._called_before = sum(each.call is not None for each in past)
         self._begun = begun
 
     async def prepare(self, turn: CallerTurn) -> None:
         """Ask the model already, as if these words were the caller's turn."""
         if isinstance(turn, Heard) and not self._calls:
             then = self._conversation.copy()
-            then.heard(_in_words(turn))
+            then.heard(in_words(turn))
             self._draft = Draft(self._messages(then))
             await self._draft.run(self._stream, self._tools)
 
@@ -179,11 +170,13 @@ class OpenAiSession:
         """Text as it is generated, then tool calls one at a time, those that end the call last. `PeerError` when
         the server fails, is too slow or says nothing."""
         if isinstance(turn, ToolDone):
-            self._conversation.result(turn.call_id, _result(turn))
+            self._conversation.result(turn.call_id, result(turn))
         else:
             self._calls.clear()
             self._corrected = False
-            self._conversation.heard(_in_words(turn))
+            if isinstance(turn, Unreached):
+                not_transferred(self._conversation)
+            self._conversation.heard(in_words(turn))
         self._go_on, begun, self._begun = bool(self._begun), self._begun, ""
         if begun:
             self._conversation.said(begun)
@@ -196,7 +189,7 @@ class OpenAiSession:
                 answer = self._welcome_back()
             case ToolDone() if self._calls:
                 answer = self._next_call()
-            case Heard() | Pressed() | ToolDone():
+            case Heard() | Pressed() | Unasked() | Unreached() | ToolDone():
                 answer = self._generated()
             case _:
                 assert_never(turn)
@@ -331,29 +324,6 @@ def _message(message: Message) -> dict[str, Any]:
             return {"role": "assistant", "content": message.text or None, "tool_calls": calls}
         case _:
             return {"role": message.role, "content": message.text}
-
-
-def _in_words(turn: Opening | Heard | Pressed | Silent | Returned) -> str:
-    """The caller's turn as a message. Brackets are ours (see `core.prompting`)."""
-    match turn:
-        case Opening() | Silent() | Returned():
-            return ""
-        case Pressed(digits):
-            return f"[The caller pressed {' '.join(digits)} on the keypad.]"
-        case Heard(words, tone=tone):
-            text = words.text.replace("[", "(").replace("]", ")").strip()
-            if not text:
-                return "[The caller said something that could not be understood.]"
-            notes = ["This was hard to hear."] * (words.confidence < UNCLEAR)
-            notes += [f"The caller sounds {tone}."] * bool(tone)
-            return "\n".join([text, *(f"[{note}]" for note in notes)])
-        case _:
-            assert_never(turn)
-
-
-def _result(done: ToolDone) -> str:
-    result = dict(done.result) if done.ok else {"error": "it did not work", **done.result}
-    return orjson.dumps(result, default=str).decode()[:MOST_RESULT]
 
 
 def _moment(now_iso: str) -> datetime:

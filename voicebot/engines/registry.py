@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
 
 import voicebot.engines as package
 from voicebot.errors import UsageError
 
-STAGES = ("vad", "eot", "asr", "llm", "tts", "s2s")
+STAGES = ("vad", "eot", "asr", "llm", "tts", "s2s", "mt")
 _lent: dict[str, ModuleType] = {}
 
 
@@ -46,7 +48,14 @@ def load(stage: str, name: str) -> ModuleType:
     return importlib.import_module(f"voicebot.engines.{wanted}")
 
 
-def check(stage: str, name: str) -> str | None:
-    """None when the engine can run here, else one sentence that says what it needs."""
-    answer = load(stage, name).check()
+def check(stage: str, name: str, options: Mapping[str, Any] | None = None) -> str | None:
+    """None when the engine can run here, with a dialplan's options for it, else one sentence that says what it needs.
+    An engine whose needs depend on its options has a `check_for` beside its `check`."""
+    module = load(stage, name)
+    answer = module.check_for(options) if options and hasattr(module, "check_for") else module.check()
     return None if answer is None else str(answer)
+
+
+def licence(stage: str, name: str) -> str:
+    """What its module says about the terms of its weights; empty where nothing is to be said."""
+    return str(getattr(load(stage, name), "LICENCE", ""))

@@ -49,10 +49,15 @@ _OPTIONS = frozenset(
 
 def check() -> str | None:
     """None when it can run here, else what it needs."""
+    return check_for({})
+
+
+def check_for(options: Mapping[str, Any]) -> str | None:
+    """The same, with a dialplan's options."""
     if importlib.util.find_spec("google") is None or importlib.util.find_spec("google.genai") is None:
         return "Install voicebot[gemini] (google-genai)."
-    if not any(os.environ.get(name) for name in _KEYS):
-        return "Set GEMINI_API_KEY, or give a dialplan's s2s_gemini_live an api_key or a project of Vertex AI."
+    if not options.get("api_key") and not options.get("project") and not any(map(os.environ.get, _KEYS)):
+        return "Set GEMINI_API_KEY, or give a dialplan's gemini_live an api_key or a project of Vertex AI."
     return None
 
 

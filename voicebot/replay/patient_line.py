@@ -64,16 +64,16 @@ def utterances(caller: Samples, bot: Sequence[Stretch], vad: Vad) -> tuple[Utter
 def _voices(caller: Samples, vad: Vad) -> list[tuple[int, int]]:
     """(start, end) samples of voices, those within `PAUSE_MS` of each other together."""
     session, found, start = vad.open(), list[tuple[int, int]](), -1
-    pcm = np.asarray(caller, "<i2").tobytes()
-    for at in range(0, len(pcm) // 2, FRAME_SAMPLES):
-        for edge in session.push(pcm[at * 2 : at * 2 + FRAME_BYTES].ljust(FRAME_BYTES, b"\0"), at):
+    for at in range(0, len(caller), FRAME_SAMPLES):
+        frame = np.asarray(caller[at : at + FRAME_SAMPLES], "<i2").tobytes()
+        for edge in session.push(frame.ljust(FRAME_BYTES, b"\0"), at):
             if isinstance(edge, VoiceStarted):
                 start = edge.at
             elif start >= 0:
                 found.append((start, edge.at))
                 start = -1
     if start >= 0:
-        found.append((start, len(pcm) // 2))
+        found.append((start, len(caller)))
     joined: list[tuple[int, int]] = []
     for begin, end in found:
         if joined and begin - joined[-1][1] <= PAUSE_MS * RATE // 1000:
@@ -105,7 +105,9 @@ class PatientLine:
             ticks += 1
             await asyncio.sleep(max(0.0, start + ticks * FRAME_MS / 1000 - loop.time()))
             played = self._far.play()
-            self._bot_ms = 0 if self._far.quiet_ms >= QUIET_MS else self._bot_ms + FRAME_MS
+            quiet_ms = self._far.quiet_ms
+            silent = quiet_ms >= QUIET_MS or (quiet_ms > 0 and not self._bot_ms)
+            self._bot_ms = 0 if silent else self._bot_ms + FRAME_MS
             said = Audio(self._say(), self._at)
             self._at += FRAME_SAMPLES
             for each in played:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from voicebot.config import Settings
@@ -19,16 +20,20 @@ def plan_of(call: CallAudio, settings: Settings, wanted: str = "") -> tuple[Dial
         return None
     if Path(name).suffix in (".yaml", ".yml"):
         return _read(Path(name)), Path(name)
-    path = settings.dialplans
+    path, named = settings.dialplans, re.compile(rf"\bname:\s*[\"']?{re.escape(name)}\b")
     for file in sorted(path.glob("*.y*ml")) if path.is_dir() else [path]:
-        if f"name: {name}" in file.read_text("utf-8") and (plan := _read(file)).name == name:
+        if named.search(_text(file)) and (plan := _read(file)).name == name:
             return plan, file
     why = "" if wanted else f" {call.name} was taken with it; say --dialplan."
     raise UsageError(f"There is no dialplan {name!r} in {path}.{why}")
 
 
 def _read(file: Path) -> Dialplan:
+    return dialplan.parse(_text(file), str(file))
+
+
+def _text(file: Path) -> str:
     try:
-        return dialplan.parse(file.read_text("utf-8"), str(file))
+        return file.read_text("utf-8", "replace")
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from None

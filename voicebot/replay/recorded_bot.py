@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from voicebot.audio.frames import FRAME_SAMPLES, RATE
 from voicebot.audio.g711 import ulaw_encode
@@ -32,6 +33,8 @@ from voicebot.replay.recording import Said, Samples
 
 LOUD = 100
 """Of 32768, RMS of 20 ms: less is no voice of a bot, whose channel has no noise of its own."""
+AT_ONCE = RATE * 60
+"""Samples looked at together: a long recording is mapped, and never held."""
 PAUSE_MS = 1000
 """Pauses up to this are within what the bot says."""
 SOON_MS = 5000
@@ -39,6 +42,7 @@ SOON_MS = 5000
 NAMELESS = "(speaks)"
 """Text of what nobody wrote down."""
 ANYTHING = Expectation("anything", Mode.FREE, ())
+"""Where there is no dialplan: nothing is understood."""
 NOTHING_SAID = Prompt(b"\xff" * FRAME_SAMPLES, ())
 """20 ms of silence, for the sentences that today's turn machine has on its own."""
 
@@ -54,16 +58,22 @@ class Stretch:
 
 def stretches(bot: Samples | None, said: Sequence[Said] = ()) -> tuple[Stretch, ...]:
     """Of the bot's channel at 8 kHz; `said` has the words, where they are known and have times."""
-    if bot is None:
+    if bot is None or not len(bot):
         return ()
-    frames = np.asarray(bot[: len(bot) // FRAME_SAMPLES * FRAME_SAMPLES], np.float32).reshape(-1, FRAME_SAMPLES)
-    loud = np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > LOUD)
+    loud = np.flatnonzero(np.concatenate([_loud(bot[at : at + AT_ONCE]) for at in range(0, len(bot), AT_ONCE)]))
     if not len(loud):
         return ()
     gaps = np.flatnonzero(np.diff(loud) * FRAME_SAMPLES > PAUSE_MS * RATE // 1000)
     starts, ends = loud[np.concatenate([[0], gaps + 1])], loud[np.concatenate([gaps, [len(loud) - 1]])] + 1
     edges = [(int(a) * FRAME_SAMPLES, int(b) * FRAME_SAMPLES) for a, b in zip(starts, ends, strict=True)]
     return tuple(Stretch(start, end, _text(start, end, said)) for start, end in edges)
+
+
+def _loud(bot: Samples) -> npt.NDArray[np.bool_]:
+    """Of each whole frame."""
+    frames = np.asarray(bot[: len(bot) // FRAME_SAMPLES * FRAME_SAMPLES], np.float32).reshape(-1, FRAME_SAMPLES)
+    loud: npt.NDArray[np.bool_] = np.sqrt((frames**2).mean(axis=1)) > LOUD
+    return loud
 
 
 def _text(start: int, end: int, said: Sequence[Said]) -> str:
@@ -89,7 +99,7 @@ class RecordedBot:
     """An agent that answers as recorded, and the prompts that hold its audio. `now_ms` is the line's clock."""
 
     def __init__(
-        self, bot: Samples | None, parts: Sequence[Stretch], guide: Guide | Anything, now_ms: Callable[[], int]
+        self, bot: Samples | None, parts: Sequence[Stretch], guide: Guide | Always, now_ms: Callable[[], int]
     ) -> None:
         self._bot = np.zeros(0, np.int16) if bot is None else bot
         self._parts, self._guide, self._now_ms = deque(parts), guide, now_ms
@@ -141,12 +151,15 @@ class Silence:
         yield Speech(bytes(2 * FRAME_SAMPLES), RATE)
 
 
-class Anything:
-    """Stands in for a `Guide` where there is no dialplan: anything may be said, and nothing is understood."""
+class Always:
+    """Stands in for a `Guide` where the same is expected all through the call: by a language model, or by nobody."""
+
+    def __init__(self, expectation: Expectation = ANYTHING) -> None:
+        self._expectation = expectation
 
     def expectation(self, _: int) -> Expectation:
         """Always the same."""
-        return ANYTHING
+        return self._expectation
 
     def heard(self, turn: CallerTurn) -> None:
         """It changes nothing."""

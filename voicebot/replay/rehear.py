@@ -32,6 +32,8 @@ from voicebot.config import Settings
 from voicebot.core import manners
 from voicebot.core.barge_in import over_bot
 from voicebot.core.dialplan import Dialplan, expectations, parse
+from voicebot.core.expect import Expectation
+from voicebot.core.prompting import open_expectation
 from voicebot.core.timeline import EndReason, Record
 from voicebot.core.turns import TurnMachine
 from voicebot.engines.base import Asr, EngineConfig, Eot, Vad
@@ -41,7 +43,7 @@ from voicebot.errors import UsageError
 from voicebot.replay.charged import ChargedAsr, UnchargedEot
 from voicebot.replay.clock import clock
 from voicebot.replay.inline_ears import InlineWorker, inline
-from voicebot.replay.recorded_bot import Anything, Guide, RecordedBot, Silence, said_by_bot, stretches
+from voicebot.replay.recorded_bot import ANYTHING, Always, Guide, RecordedBot, Silence, said_by_bot, stretches
 from voicebot.replay.recorded_line import RecordedLine
 from voicebot.replay.recording import CallAudio, Samples, at_phone_rate
 
@@ -70,20 +72,16 @@ class Heard:
     recogniser_s: float
     """Of it, decoding."""
 
-    @property
-    def speed(self) -> float:
-        """Times real time, the recogniser's own time apart."""
-        return self.media_s / max(1e-3, self.wall_s - self.recogniser_s)
-
 
 async def rehear(call: CallAudio, plan: Dialplan | None, settings: Settings, folder: Path) -> Heard:
     """Into `folder`, which must be empty or not be there. Runs on a replay's clock."""
     call, whole = at_phone_rate(call), plan or parse(UNKNOWN_PLAN, "anything.yaml")
     ears = Ears(settings, final_ms(call.records))
     try:
-        vad, eot, chain = await ears.start(whole)
+        open_to = open_expectation(plan) if plan and led_by_model(call) else None
+        vad, eot, chain = await ears.start(whole, open_to)
         line = RecordedLine(CallInfo(call.name, "replay", "", ""), callers(call), keys(call))
-        guide = Guide(plan, call.records, now(call, plan)) if plan else Anything()
+        guide = Always(open_to or ANYTHING) if open_to or not plan else Guide(plan, call.records, now(call, plan))
         said = [*call.reference, *said_by_bot(call.records)]
         bot = RecordedBot(call.bot, stretches(call.bot, said), guide, line.clock_ms)
         watch = Watch()
@@ -128,15 +126,16 @@ class Ears:
             case _:
                 return stack.make(stage, name, config)
 
-    async def start(self, plan: Dialplan) -> tuple[Vad, Eot | None, Chain[Asr]]:
-        """Voice activity, the model of turn ends where there is one, and the recognisers that `plan` wants."""
+    async def start(self, plan: Dialplan, open_to: Expectation | None) -> tuple[Vad, Eot | None, Chain[Asr]]:
+        """Voice activity, the model of turn ends where there is one, and the recognisers that `plan` wants. `open_to`:
+        what a language model expects, where one led the call."""
         engines, settings = self.engines, self._settings
         vad = (await engines.one("vad", settings.vad, EngineConfig())).engine
         eot = None
         if settings.eot_model:
             eot = (await engines.one("eot", "onnx", EngineConfig(options={"model": settings.eot_model}))).engine
         chain: Chain[Asr] = await engines.chain(plan, "asr")
-        own, expected = manners.of(plan.language), expectations(plan)
+        own, expected = manners.of(plan.language), [open_to] if open_to else expectations(plan)
         with clock().still():
             for member in chain.members:
                 await member.engine.prepare([*expected, *(over_bot(each, own) for each in expected)])
@@ -158,6 +157,14 @@ def opening(call: CallAudio, plan: Dialplan, engines: dict[str, str]) -> dict[st
         "version": __version__,
         "started_at": started_at(call.records),
     }
+
+
+def led_by_model(call: CallAudio) -> bool:
+    """Whether a language model, or a native engine, led the call, which expects anything in any order."""
+    first = next((r.fields for r in call.records if r.kind == "call_started"), {})
+    engines = first.get("engines")
+    agent = str(engines.get("llm", "")).partition(",")[0] if isinstance(engines, dict) else ""
+    return agent not in ("", "scripted") or str(first.get("responder", "cascade")) != "cascade"
 
 
 def started_at(records: Sequence[Record]) -> str:
@@ -187,9 +194,7 @@ def keys(call: CallAudio) -> list[tuple[int, str]]:
 def callers(call: CallAudio) -> Samples:
     """The caller's channel. `UsageError` where there is none of its own."""
     if call.mixed or call.caller is None:
-        raise UsageError(
-            f"{call.name} has no channel that is the caller's alone; it can be scored, and not heard again."
-        )
+        raise UsageError(f"{call.name} has no channel that is the caller's alone; say --caller left if all of it is.")
     return call.caller
 
 

@@ -1,8 +1,11 @@
 """A recorded call taken again by the whole of today's stack: the caller of then, today's dialplan and engines.
 
 The caller speaks when they did (pace `recorded`), or waits for the bot as they did (pace `turns`). Agents and voices
-answer from the cassette or are asked, see `cassette`; what they take is charged to the clock. Tools do nothing and give
+answer from the cassette or are asked, see `cassette`; what they take is charged to the clock. The recogniser is charged
+what it took in the recording, in the median; where all are asked live, what it takes today. Tools do nothing and give
 what they gave. What comes out is a call's folder like any other.
+
+A native speech-to-speech engine is asked live only, and the whole call then takes as long as it takes.
 
 From the first answer of the bot that differs from the recording's, caller and bot talk past each other as far as the
 content goes: that moment is told (`diverged_ms`). How fast things went stays true.
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +28,9 @@ from voicebot.call.runtime import Runtime
 from voicebot.call.session import Session
 from voicebot.carriers.base import CallInfo
 from voicebot.config import Settings
+from voicebot.core.dialplan import Dialplan
 from voicebot.core.grammar import normalise
+from voicebot.core.responders import CASCADE, chosen
 from voicebot.core.timeline import Record, decode
 from voicebot.engines import registry
 from voicebot.engines.base import AgentContext, EngineConfig
@@ -32,6 +38,7 @@ from voicebot.engines.guard import Watch
 from voicebot.errors import UsageError
 from voicebot.replay.cassette import Cassette
 from voicebot.replay.clock import clock
+from voicebot.replay.masking import same_but_masked
 from voicebot.replay.patient_line import PatientLine, utterances
 from voicebot.replay.recorded_bot import stretches
 from voicebot.replay.recorded_line import RecordedLine
@@ -74,19 +81,32 @@ async def rerun(
         line = _line(call, pace)
         context = AgentContext(plan, line.info.caller, line.info.called, now(call, plan).isoformat(timespec="seconds"))
         watch = Watch()
-        asr, parts = runtime.parts(context, RecordedTools(plan, call.records), watch)
+        responder = _responder(runtime, plan, call, cassette)
+        asr, parts = runtime.parts(context, RecordedTools(plan, call.records), watch, responder)
         session = Session(line, plan, parts, folder)
         watch.tell = partial(session.note, "engine")
         names = {**runtime.stack(plan).names, "vad": settings.vad}
-        session.open_record(**opening(call, plan, names), pace=pace)
+        session.open_record(**opening(call, plan, names), pace=pace, responder=responder)
         began_s = time.perf_counter()
         async with asr:
-            reason = await session.run()
+            with nullcontext() if responder == CASCADE else clock().wall():
+                reason = await session.run()
         heard = Heard(reason, line.clock_ms() / 1000, time.perf_counter() - began_s, ears.spent_s)
     finally:
         await runtime.close()
     _complain(call, cassette)
     return Reran(heard, diverged_ms(call, tuple(decode((folder / "timeline.jsonl").read_bytes().splitlines()))))
+
+
+def _responder(runtime: Runtime, plan: Dialplan, call: CallAudio, cassette: Cassette) -> str:
+    """Who leads: whoever led the recording, where the dialplan still has them, else whom it chooses. `UsageError` where
+    that is a native engine and may not be asked: it hears and speaks as it goes, and no cassette holds that."""
+    first = next((r.fields for r in call.records if r.kind == "call_started"), {})
+    led = str(first.get("responder", ""))
+    wanted = led if led in (CASCADE, *plan.engines.native) else chosen(plan.engines, call.name)
+    if wanted != CASCADE and cassette.mode != "live":
+        raise UsageError(f"{call.name} is led by {wanted}, a native engine, which no cassette can hold; say --live.")
+    return runtime.stack(plan).responder(wanted)
 
 
 async def _start(runtime: Runtime, call: CallAudio, cassette: Cassette) -> None:
@@ -139,7 +159,7 @@ def diverged_ms(then: CallAudio, today: Sequence[Record]) -> int | None:
     first said anything. None where it never did."""
     expected = _answers(then.records) or [(0, each.text) for each in then.reference if each.side == "bot"]
     for index, (ms, text) in enumerate(_answers(today)):
-        if index >= len(expected) or normalise(expected[index][1]) != normalise(text):
+        if index >= len(expected) or not same_but_masked(normalise(expected[index][1]), normalise(text)):
             return ms
     return None
 

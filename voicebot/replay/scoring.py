@@ -54,6 +54,7 @@ def score(call: CallAudio, mode: Literal["score", "rehear", "rerun"] = "score", 
         *keys, *told.events, *faults, *timeline.events(records),
     ]  # fmt: skip
     events.sort(key=lambda event: (event.start_ms, event.kind))
+    delays = turntaking.matched(found, timeline.taken(records))
     turns = _turns(found, call, rate)
     return Verdict(
         name=call.name,
@@ -64,7 +65,7 @@ def score(call: CallAudio, mode: Literal["score", "rehear", "rerun"] = "score", 
         answers=() if call.mixed else tuple(_answers(found, records)),
         events=tuple(events),
         metrics=tuple(metrics),
-        worst=tuple(worst(metrics, events, found)),
+        worst=tuple(worst(metrics, events, found, delays)),
         transcript=told.transcript,
         versions=timeline.versions(records),
     )
@@ -82,7 +83,8 @@ def _hear(call: CallAudio) -> tuple[dict[Side, list[Voice]], list[Event]]:
         tones = line.tones(samples, side, level)
         keys = line.merged(keys, tones)
         voices[side] = line.without_keys(speech.voices(samples, level), tones)
-    return voices, keys
+    caller, bot = voices["caller"], voices["bot"]
+    return {"caller": speech.without_leaks(caller, bot), "bot": speech.without_leaks(bot, caller)}, keys
 
 
 def _turns(found: Exchange, call: CallAudio, rate: int) -> list[Turn]:

@@ -90,28 +90,33 @@ class TapedTts:
     async def speak(self, clauses: AsyncIterator[str], manner: Manner = PLAIN) -> AsyncGenerator[Speech, None]:
         """As any voice. `PeerError` where the cassette has no answer."""
         async for clause in clauses:
-            request, began_s = (
-                Request("tts", self._name, clause, [self.voice_id, clause, asdict(manner)]),
-                clock().time(),
-            )
-            if (pieces := self._cassette.find(request)) is not None:
-                for piece in pieces:
-                    await _due(began_s + piece["at_ms"] / 1000)
-                    self._check(piece, request)
-                    words = tuple(SpokenWord(text, at) for text, at in piece["words"])
-                    yield Speech(base64.b64decode(piece["pcm"]), piece["rate"], words)
-                continue
-            if not self._cassette.may_ask(self._name):
-                raise self._cassette.lack(request)
-            async with aclosing(self._ask(request, manner)) as chunks:
+            request = Request("tts", self._name, clause, [self.voice_id, clause, asdict(manner)])
+            async with aclosing(self._clause(request, manner)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
-    def _check(self, piece: Piece, request: Request) -> None:
-        if "fault" in piece:
-            raise PeerError(piece["fault"], retryable=True)
-        if "cut" in piece:
+    async def _clause(self, request: Request, manner: Manner) -> AsyncGenerator[Speech, None]:
+        began_s, given = clock().time(), 0
+        pieces = self._cassette.find(request)
+        for piece in pieces or ():
+            await _due(began_s + piece["at_ms"] / 1000)
+            if "fault" in piece:
+                raise PeerError(piece["fault"], retryable=True)
+            if "cut" in piece:  # then nobody wanted more of it
+                break
+            words = tuple(SpokenWord(text, at) for text, at in piece["words"])
+            yield Speech(base64.b64decode(piece["pcm"]), piece["rate"], words)
+            given += 1
+        if pieces is not None and given == len(pieces):
+            return
+        if not self._cassette.may_ask(self._name):
             raise self._cassette.lack(request)
+        async with aclosing(self._ask(request, manner)) as chunks:
+            async for chunk in chunks:
+                if given:  # the same text has the same chunks, of the voices that may be asked
+                    given -= 1
+                    continue
+                yield chunk
 
     async def _ask(self, request: Request, manner: Manner) -> AsyncGenerator[Speech, None]:
         engine = await self._engine.started()
@@ -213,7 +218,7 @@ class TapedSession:
                     yield event
 
     def _request(self, turn: CallerTurn) -> Request:
-        return Request("llm", self._llm.name, str(_words(turn)), [self._told, _plain(turn)])
+        return Request("llm", self._llm.name, _shown(turn), [*self._told, _plain(turn)])
 
     async def _own(self) -> LlmSession:
         """The engine's session, which knows the call so far."""
@@ -241,6 +246,10 @@ class TapedSession:
 
 def _words(turn: CallerTurn) -> Any:
     return turn.words.text if isinstance(turn, Heard) else _plain(turn)
+
+
+def _shown(turn: CallerTurn) -> str:
+    return turn.words.text if isinstance(turn, Heard) else type(turn).__name__
 
 
 def _plain(turn: CallerTurn | Past) -> Any:

@@ -137,6 +137,7 @@ def router(desk: Desk) -> APIRouter:
 def _public(row: CallRow) -> dict[str, Any]:
     return {
         "id": row.id, "carrier": row.carrier, "caller": row.caller, "called": row.called, "dialplan": row.dialplan,
+        "responder": row.responder,
         "started_at": row.started_at.isoformat(), "seconds": row.seconds, "turns": row.turns,
         "end_reason": row.end_reason, "detail": row.detail,
     }  # fmt: skip

@@ -44,8 +44,11 @@ class Metrics:
         self.resumes = Counter("voicebot_resumes", "Holds that were no interruption.", registry=r)
         self.gap = Histogram(
             "voicebot_voice_to_voice_seconds", "End of the caller's speech to the first audio of the answer.",
-            buckets=SECONDS, registry=r,
+            ["responder"], buckets=SECONDS, registry=r,
         )  # fmt: skip
+        self.gap.labels("cascade")
+        self.responders = Counter("voicebot_responder_calls", "Calls, by who led them.", ["responder"], registry=r)
+        self.handovers = Counter("voicebot_handovers", "Calls that went to the cascade.", ["responder"], registry=r)
         self.greeting = Histogram(
             "voicebot_greeting_seconds", "Answer to the first audio of the greeting.", buckets=SECONDS, registry=r
         )
@@ -70,10 +73,17 @@ class CallWatch:
     def __init__(self, metrics: Metrics, carrier: str) -> None:
         self._metrics, self._carrier = metrics, carrier
         self._spoke_until_ms: int | None = None
+        self._responder = "cascade"
 
     def __call__(self, record: Record) -> None:
         metrics, fields = self._metrics, record.fields
         match record.kind:
+            case "call_started":
+                self._responder = str(fields.get("responder", "cascade"))
+                metrics.responders.labels(self._responder).inc()
+            case "responder":
+                metrics.handovers.labels(self._responder).inc()
+                self._responder = str(fields["name"])
             case "turn":
                 spoken = bool(fields.get("text"))
                 metrics.turns.labels("spoken" if spoken else "keyed" if fields.get("digits") else "unclear").inc()
@@ -84,7 +94,7 @@ class CallWatch:
             case "heard_from" if fields.get("turn") == 1:
                 metrics.greeting.observe(max(0, record.ms) / 1000)
             case "heard_from" if self._spoke_until_ms is not None:
-                metrics.gap.observe(max(0, record.ms - self._spoke_until_ms) / 1000)
+                metrics.gap.labels(self._responder).observe(max(0, record.ms - self._spoke_until_ms) / 1000)
                 self._spoke_until_ms = None
             case "engine":
                 self._engine(fields)

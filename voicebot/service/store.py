@@ -49,6 +49,7 @@ class _Row(_Base):
     folder: Mapped[str] = mapped_column(String(512), default="")
     owner: Mapped[str] = mapped_column(String(32), default="", server_default="")
     """The process that carries it (see `alive`)."""
+    responder: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,15 @@ class CallRow:
     """None while the call is up."""
     detail: str
     folder: str
+    responder: str
+    """Who led it at first: `cascade`, or a native engine. Empty for calls of before there was a choice."""
 
 
 def _plain(row: _Row) -> CallRow:
     return CallRow(
         row.id, row.carrier, row.carrier_call_id, row.caller, row.called, row.dialplan,
         row.started_at.replace(tzinfo=UTC), row.seconds, row.turns, row.end_reason, row.detail, row.folder,
+        row.responder,
     )  # fmt: skip
 
 
@@ -109,18 +113,21 @@ class Store:
 
     # --- what the runtime writes
 
-    async def started(self, info: CallInfo, dialplan: str, started_at: datetime, folder: str) -> None:
-        await asyncio.to_thread(self._add, info, dialplan, started_at, folder, None, "")
+    async def started(
+        self, info: CallInfo, dialplan: str, started_at: datetime, folder: str, responder: str = ""
+    ) -> None:
+        await asyncio.to_thread(self._add, info, dialplan, started_at, folder, responder=responder)
 
     async def ended(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None:
         await asyncio.to_thread(self._end, call_id, reason, seconds, turns)
 
     async def rejected(self, info: CallInfo, dialplan: str, why: str) -> None:
-        await asyncio.to_thread(self._add, info, dialplan, datetime.now(UTC), "", EndReason.REJECTED, why)
+        await asyncio.to_thread(self._add, info, dialplan, datetime.now(UTC), "", why)
 
     def _add(
-        self, info: CallInfo, dialplan: str, at: datetime, folder: str, reason: EndReason | None, detail: str
+        self, info: CallInfo, dialplan: str, at: datetime, folder: str, refused: str = "", responder: str = ""
     ) -> None:
+        reason = EndReason.REJECTED if refused else None
         at = at.astimezone(UTC).replace(tzinfo=None)
         with Session(self._engine) as session, session.begin():
             session.add(
@@ -135,8 +142,9 @@ class Store:
                     ended_at=at if reason else None,
                     seconds=0.0 if reason else None,
                     end_reason=reason.value if reason else None,
-                    detail=detail[:256],
+                    detail=refused[:256],
                     folder=folder,
+                    responder=responder,
                     owner="" if reason else self._alive.name(),
                 )
             )

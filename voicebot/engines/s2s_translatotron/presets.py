@@ -177,7 +177,7 @@ PRESETS: Mapping[tuple[str, str], Config] = {
         decoder_layers=2, decoder_units=128, phoneme_units=64,
         duration_layers=1, duration_units=64,
         acoustic_layers=2, acoustic_units=192, prenet=(64, 64), postnet_channels=64, postnet_layers=5,
-        dropout=0.1, zoneout=0.0, label_smoothing=0.1, phoneme_weight=1.0, reduction=3,
+        dropout=0.0, zoneout=0.0, label_smoothing=0.1, phoneme_weight=1.0, reduction=3,
         subsampling_channels=16, masked_bands=4, masked_frames=4,
     ),
 }  # fmt: skip

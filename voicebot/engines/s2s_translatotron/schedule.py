@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Of Translatotron 1's curriculum; begins when `since` of the training is over."""
+    """Of a curriculum; begins when `since` of the training is over."""
 
     since: float
-    reduction: int
-    guide_weight: float
-    frame_dropout: float
     longest: float = 1.0
-    """Only so much of the data, the shorter ones."""
+    """Only so much of the data, the shorter ones: an attention finds its way sooner in them."""
+    reduction: int = 2
+    """This and what follows are Translatotron 1's."""
+    guide_weight: float = 0.0
+    frame_dropout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,17 @@ class Plan:
 
 
 _CURRICULUM = (
-    Stage(0.0, 8, 4.0, 0.3, longest=0.4),
-    Stage(0.15, 8, 2.0, 0.3),
-    Stage(0.35, 5, 1.0, 0.3),
-    Stage(0.55, 3, 0.3, 0.2),
-    Stage(0.75, 3, 0.0, 0.1),
+    Stage(0.0, 0.2, 8, 4.0, 0.3),
+    Stage(0.1, 0.4, 8, 4.0, 0.3),
+    Stage(0.2, 1.0, 8, 2.0, 0.3),
+    Stage(0.35, 1.0, 5, 1.0, 0.3),
+    Stage(0.55, 1.0, 3, 0.3, 0.2),
+    Stage(0.75, 1.0, 3, 0.0, 0.1),
 )
+_SHORT_FIRST = (Stage(0.0, 0.25), Stage(0.08, 0.4), Stage(0.15))
 PLANS: Mapping[tuple[str, str], Plan] = {
-    ("translatotron", "tiny"): Plan(40, 20000, 16, 4000, 1e-3, stages=_CURRICULUM),
-    ("translatotron2", "tiny"): Plan(10, 20000, 16, 4000, 1e-3),
+    ("translatotron", "tiny"): Plan(25, 20000, 16, 4000, 1e-3, stages=_CURRICULUM),
+    ("translatotron2", "tiny"): Plan(10, 20000, 16, 4000, 1e-3, stages=_SHORT_FIRST),
     ("translatotron", "fisher"): Plan(
         1440, 200_000, 1024, 20_000, 0.006, 2000, "adafactor", aux_weights=(0.3, 0.001, 160_000), weight_noise=0.05
     ),

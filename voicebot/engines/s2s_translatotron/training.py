@@ -1,6 +1,7 @@
 """Training: steps until the time is over, it does not get better, or somebody stops it; and going on from there.
 
-The folder of a training holds the best model so far (see `checkpoint`) and `training.pt`, from which it goes on.
+The folder of a training holds the best model so far (see `checkpoint`), a picture of its attention, and `training.pt`,
+from which it goes on.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from torch import nn
 from voicebot.engines.s2s_translatotron import checkpoint
 from voicebot.engines.s2s_translatotron.batches import Batches
 from voicebot.engines.s2s_translatotron.checkpoint import About, Model
+from voicebot.engines.s2s_translatotron.plot import png
 from voicebot.engines.s2s_translatotron.schedule import Plan
 from voicebot.engines.s2s_translatotron.t1 import Translatotron1
-from voicebot.engines.s2s_translatotron.validation import Score, validate
+from voicebot.engines.s2s_translatotron.validation import Score, attention, validate
 from voicebot.errors import UsageError
 
 STATE = "training.pt"
 LOG = "training.jsonl"
+PLOT = "attention.png"
 LOOK_EVERY = 10
 """Steps between two looks at the losses: on a GPU each costs a wait."""
 GOOD = 0.995
@@ -106,13 +109,20 @@ class Training:
             score = self._validate(validating)
             step_ms = 1000 * (self.seconds - first_s) / (self.step - first_step)
             self._note(Progress(self.step, self.seconds / 60, step_ms, self._losses, score), told)
-            good = good + 1 if score.exact >= GOOD else 0
+            good = good + 1 if self._is_good(score, over) else 0
             if good >= 2:
                 return "every unseen sentence is right"
             if over >= 1:
                 return "the time is over"
             if self.since_best >= self.plan.patience:
                 return "it does not get better"
+
+    def _is_good(self, score: Score, over: float) -> bool:
+        """Nothing is left to learn: not before the last stage, and not by its phonemes alone where a model does not
+        speak from them."""
+        last = over >= max((stage.since for stage in self.plan.stages), default=0.0)
+        spoken = score.nearest >= GOOD or not isinstance(self.model, Translatotron1)
+        return last and spoken and score.exact >= GOOD
 
     def _over(self) -> float:
         return max(self.seconds / 60 / self.plan.minutes, self.step / self.plan.steps)
@@ -135,16 +145,15 @@ class Training:
             self._losses = loss.parts()
 
     def _set_lesson(self, over: float) -> float:
-        """What of Translatotron 1 changes; returns how much of the data is used."""
-        if not isinstance(self.model, Translatotron1):
-            return 1.0
-        lesson, stage = self.model.lesson, self.plan.stage(over)
-        lesson.aux_weight = self.plan.aux_weight(self.step)
-        if stage is None:
-            return 1.0
-        lesson.reduction, lesson.guide_weight = stage.reduction, stage.guide_weight
-        lesson.frame_dropout = stage.frame_dropout
-        return stage.longest
+        """What changes as it goes; returns how much of the data is used."""
+        stage = self.plan.stage(over)
+        if isinstance(self.model, Translatotron1):
+            lesson = self.model.lesson
+            lesson.aux_weight = self.plan.aux_weight(self.step)
+            if stage:
+                lesson.reduction, lesson.guide_weight = stage.reduction, stage.guide_weight
+                lesson.frame_dropout = stage.frame_dropout
+        return stage.longest if stage else 1.0
 
     @contextlib.contextmanager
     def _noise(self) -> Iterator[None]:
@@ -172,6 +181,7 @@ class Training:
             reduction = self.model.lesson.reduction if isinstance(self.model, Translatotron1) else 0
             trained_on = f"{self.about.trained_on}; {self.step} steps of {self.plan.batch}"
             checkpoint.save(self.folder, self.model, replace(self.about, trained_on=trained_on, reduction=reduction))
+            (self.folder / PLOT).write_bytes(png(attention(self.model, validating, self.device)))
         self.save()
         return score
 

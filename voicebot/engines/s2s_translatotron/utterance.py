@@ -48,9 +48,9 @@ class Utterance:
         return paused and self.speaking
 
     def began(self) -> None:
-        """Somebody speaks."""
-        if not self.speaking:
-            self.speaking, self._quiet_ms = True, 0
+        """Somebody begins to speak; what was kept of a turn that came to nothing is forgotten."""
+        self.speaking, self._quiet_ms = True, 0
+        del self._kept[: max(0, len(self._kept) - self._before)]
 
     @property
     def paused(self) -> bool:

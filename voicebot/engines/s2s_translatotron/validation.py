@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from voicebot.engines.s2s_translatotron.batch import Translation
@@ -60,9 +61,20 @@ def validate(model: Model, pairs: Batches, device: str = "cpu") -> Score:
             nearest = _nearest(made, batch.target, batch.target_lengths)
     count = len(pairs.pairs)
     listens = isinstance(model, Translatotron1)
-    value = nearest + exact / count / 2 if listens else exact / count - wrong / max(1, total)
+    length = made_frames / wanted_frames
+    off = abs(1 - length)
+    value = nearest + exact / count / 2 - off if listens else exact / count - wrong / max(1, total)
     mean_focus = sum(focus) / len(focus)
-    return Score(exact / count, wrong / max(1, total), made_frames / wanted_frames, nearest, mean_focus, value)
+    return Score(exact / count, wrong / max(1, total), length, nearest, mean_focus, value)
+
+
+def attention(model: Model, pairs: Batches, device: str = "cpu") -> npt.NDArray[np.float32]:
+    """Where the model looks while it translates the first pair: [steps, places of the memory], the mean of its
+    heads."""
+    batch = pairs.batch([0], np.random.default_rng(0))
+    made = model.translate(batch.source.to(device), batch.source_lengths.to(device))
+    weights: npt.NDArray[np.float32] = made.weights[0].mean(-1).float().cpu().numpy()
+    return weights
 
 
 def _nearest(made: Translation, target: torch.Tensor, lengths: torch.Tensor) -> float:

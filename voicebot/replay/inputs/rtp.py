@@ -23,6 +23,7 @@ SILENT = ("CN", "TELEPHONE-EVENT")
 """Payload kinds that are no sound and ask for no codec."""
 LEAST_PACKETS = 10
 """Without SIP: fewer are no stream but chance."""
+LEAST_PART = 3
 BUFFER_MS = 60
 """Of the playout buffer against which late packets and concealment are counted: three packets."""
 JUMP_S = 1.0
@@ -123,7 +124,8 @@ def sound(stream: Stream) -> list[Packet]:
 
 
 def segments(stream: Stream) -> list[Stream]:
-    """The stream cut where its clock jumps: each part has one clock, and is about as long as it took to come."""
+    """The stream cut where its clock jumps: each part has one clock, and is about as long as it took to come. A packet
+    or two that jump are a damaged time, and left out."""
     parts, first_s, last_s = [replace(stream, packets=[])], None, None
     for packet in stream.packets:
         if not _is_event(stream, packet):
@@ -135,7 +137,7 @@ def segments(stream: Stream) -> list[Stream]:
                 parts.append(replace(stream, packets=[]))
             last_s = transit_s
         parts[-1].packets.append(packet)
-    return parts
+    return [part for part in parts if len(part.packets) >= LEAST_PART] or parts
 
 
 def _is_event(stream: Stream, packet: Packet) -> bool:
@@ -173,7 +175,7 @@ def quality(stream: Stream) -> Media:
         lost=lost,
         late=int(late.sum()) + twice,
         reordered=reordered,
-        jitter_ms=round(_jitter_ms(transit_ms), 1),
+        jitter_ms=round(_jitter_ms(packets), 1),
         jitter_p95_ms=round(float(np.percentile(np.abs(transit_ms - np.median(transit_ms)), 95)), 1),
         concealed_ms=round(lost * float(np.median(lengths_ms)) + float(lengths_ms[late].sum())),
         codec=stream.codec(),
@@ -200,13 +202,14 @@ def _spurts(packets: list[Packet]) -> list[npt.NDArray[np.float64]]:
     return np.split(transit_s, np.flatnonzero(breaks) + 1)
 
 
-def _jitter_ms(transit_ms: npt.NDArray[np.float64]) -> float:
-    """The largest value of RFC 3550's running estimate (§6.4.1)."""
-    jitter = worst = 0.0
-    for step in np.abs(np.diff(transit_ms)):
-        jitter += (step - jitter) / 16
-        worst = max(worst, jitter)
-    return float(worst)
+def _jitter_ms(packets: list[Packet]) -> float:
+    """The largest value of RFC 3550's running estimate (§6.4.1); a jump of the sender's clock is none."""
+    steps = np.abs(np.diff([packet.at_s - packet.stamp / RATE for packet in packets]))
+    jitter_s = worst_s = 0.0
+    for step_s in steps[steps <= JUMP_S].tolist():
+        jitter_s += (step_s - jitter_s) / 16
+        worst_s = max(worst_s, jitter_s)
+    return worst_s * 1000
 
 
 def looks_encrypted(stream: Stream) -> bool:

@@ -74,7 +74,7 @@ DEFINED: dict[str, Defined] = {
     ),
     "unanswered": Defined(
         "Unanswered turns", "turns", "",
-        "Turns of the caller after which the caller spoke again, or 4 s passed, before the bot did.", None,
+        "Turns of the caller after which the caller spoke again, or 15 s passed, before the bot did.", None,
     ),
     "talk_over": Defined(
         "Talk-over", "turns", "%", "Time in which both speak, of the time in which anybody does.", 5.0, Tolerance(1.0),
@@ -111,6 +111,9 @@ DEFINED: dict[str, Defined] = {
         "Of the terms that were given, or else of the reference's names and numbers, those that were heard.", None,
         Tolerance(1.0), "higher",
     ),
+    "heard": Defined(
+        "What the caller was heard to say", "language", "", "The turns' words, in order.", None, Semantic(), "same",
+    ),
     "unheard_words": Defined(
         "Words said and not heard", "language", "", "Words that the bot made and the caller did not hear: cut off.",
         None,
@@ -131,7 +134,8 @@ DEFINED: dict[str, Defined] = {
     ),
     "outcome": Defined("Outcome", "outcome", "", "Why the call ended, as its timeline has it.", None, Exact(), "same"),
     "tools": Defined(
-        "Tools", "outcome", "", "Tools that were called, in order, and whether they worked.", None, Exact(), "same",
+        "Tools", "outcome", "", "Tools that were called and with what, in order, and whether they worked.",
+        None, Exact(), "same",
     ),
     "transferred": Defined("Transferred to", "outcome", "", "Whom the call was put through to.", None, Exact(), "same"),
     "keys": Defined(

@@ -6,6 +6,7 @@ A turn is a side's speech up to a pause of 2 s, or to one in which the other sid
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ YIELD_MS = 800
 """Silence that comes later has nothing to do with a short sound."""
 OVER_MS = 2000
 """Speaking on for so long over an interruption is no yielding."""
-WAIT_MS = 4000
+WAIT_MS = 15_000
 """Who has not answered by then has not."""
 
 Span = tuple[int, int]
@@ -114,7 +115,7 @@ def _turns(side: Side, voices: dict[Side, list[Voice]]) -> list[Spoken]:
     groups: list[list[Voice]] = []
     for voice in voices[side]:
         last = groups[-1][-1].end_ms if groups else 0
-        spoken_into = any(last <= start < voice.start_ms for start in others)
+        spoken_into = bisect_left(others, last) < bisect_left(others, voice.start_ms)
         if groups and voice.start_ms - last < PAUSE_MS and not spoken_into:
             groups[-1].append(voice)
         else:
@@ -128,18 +129,21 @@ def _answers(turns: list[Spoken]) -> list[Answered]:
     bots = [turn for turn in turns if turn.side == "bot"]
     for number, turn in enumerate(callers):
         following = callers[number + 1].start_ms if number + 1 < len(callers) else 1 << 62
-        during = next((bot for bot in bots if bot.start_ms < turn.end_ms < bot.end_ms), None)
-        if during is not None and during.start_ms <= turn.start_ms and _is_speaking(during, turn.end_ms):
-            continue  # the bot spoke before, and speaks on
+        at = bisect_left(bots, turn.end_ms, key=_start_ms)
+        during = bots[at - 1] if at and bots[at - 1].end_ms > turn.end_ms else None
         if during is not None and during.start_ms > turn.start_ms:
             found.append(Answered(turn, during, during.start_ms - turn.end_ms))
-            continue
-        bot = next((bot for bot in bots if turn.end_ms <= bot.start_ms < following), None)
-        late = bot is None or bot.start_ms - turn.end_ms > PAUSE_MS * 15
-        found.append(
-            Answered(turn, None, None) if bot is None or late else Answered(turn, bot, bot.start_ms - turn.end_ms)
-        )
+        elif during is None or not _is_speaking(during, turn.end_ms):  # else the bot spoke before, and speaks on
+            bot = bots[at] if at < len(bots) else None
+            if bot is None or bot.start_ms >= following or bot.start_ms - turn.end_ms > WAIT_MS:
+                found.append(Answered(turn, None, None))
+            else:
+                found.append(Answered(turn, bot, bot.start_ms - turn.end_ms))
     return found
+
+
+def _start_ms(turn: Spoken) -> int:
+    return turn.start_ms
 
 
 def _is_speaking(turn: Spoken, at_ms: int) -> bool:
@@ -150,13 +154,16 @@ def _is_speaking(turn: Spoken, at_ms: int) -> bool:
 def _over(voices: dict[Side, list[Voice]], duration_ms: int) -> list[Over]:
     found = []
     sounds, speech = runs(voices["caller"], 300), runs(voices["bot"])
+    onsets = sorted(start for start, _ in (*sounds, *speech))
     for start, end in sounds:
-        under = next((run for run in speech if run[0] + AHEAD_MS <= start < run[1]), None)
-        if under is None:
+        at = bisect_left(speech, (start - AHEAD_MS + 1, 0))  # the last that began so long before
+        if not at or speech[at - 1][1] <= start:
             continue
+        under = speech[at - 1]
         quiet = max(end, under[1])
-        after = min((each[0] for each in (*sounds, *speech) if each[0] >= quiet), default=duration_ms)
-        found.append(Over(start, end - start, under[1] - start, after - quiet))
+        after = bisect_left(onsets, quiet)
+        until = onsets[after] if after < len(onsets) else duration_ms
+        found.append(Over(start, end - start, under[1] - start, until - quiet))
     return found
 
 

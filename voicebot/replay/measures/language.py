@@ -43,6 +43,7 @@ def language(records: Sequence[Record], reference: Sequence[Said], terms: Sequen
         metric("cer", found.cer if found else None, why=why),
         metric("key_terms", 100 * hits / len(wanted) if wanted and not why else None, count=len(wanted) or None,
                why=why or "no terms are known"),
+        metric("heard", " ".join(each.text for each in heard) if records else None, why=NO_TIMELINE),
         metric("unheard_words", missed if said else None, why="" if said else NO_TIMELINE),
         metric("repetitions", len(again) if known else None, why=silent),
         metric("hellos", len(hellos) if known else None, why=silent),
@@ -86,7 +87,7 @@ def outcome(records: Sequence[Record], keys: Sequence[Event]) -> list[Metric]:
 
     return [
         known("outcome", end, "its timeline has no end"),
-        known("tools", ", ".join(f"{name}{'' if ok else ' failed'}" for _, name, ok, _ in tools)),
+        known("tools", timeline.tools_asked(records)),
         known("transferred", ", ".join(transfers)),
         metric("keys", pressed),
         known("said", said),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from voicebot.audio import dtmf
-from voicebot.replay.measures.speech import STEP, Levels, Voice, blocks
+from voicebot.replay.measures.speech import STEP, Levels, Voice, blocks, pieces
 from voicebot.replay.recording import RATE, CallAudio, Media, Samples
 from voicebot.replay.verdict import Event, Side
 
@@ -26,9 +26,10 @@ BPL, R_BEST = 25.1, 93.2
 def tones(samples: Samples, side: Side, level: Levels) -> list[Event]:
     """Keys in the sound itself. The receiver is the call's own; it is asked only where the level holds still."""
     found: list[Event] = []
-    for start, end in _steady(level):
+    places = list(_steady(level))
+    for (start, end), sound in zip(places, pieces(samples, places), strict=True):
         receiver = dtmf.Dtmf()
-        pcm = np.array(samples[start:end]).astype("<i2").tobytes()
+        pcm = sound.astype("<i2").tobytes()
         for at in range(0, len(pcm), dtmf.HOP * 2):
             for key in receiver.push(pcm[at : at + dtmf.HOP * 2]):
                 ms = (start + at // 2 - dtmf.BLOCK - dtmf.HOP) * 1000 // RATE
@@ -70,8 +71,8 @@ def without_keys(voices: list[Voice], keys: Sequence[Event]) -> list[Voice]:
 def clipped(samples: Samples, voices: Sequence[Voice]) -> tuple[float, list[tuple[int, int]]]:
     """Thousandths of speech at full scale, and where (ms)."""
     count, total, places = 0, 0, []
-    for voice in voices:
-        full = np.abs(np.array(samples[voice.start : voice.end]).astype(np.int32)) >= FULL
+    for voice, sound in zip(voices, _of(samples, voices), strict=True):
+        full = np.abs(sound.astype(np.int32)) >= FULL
         total += len(full)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], full, [False]]).astype(np.int8)))
         lengths = edges[1::2] - edges[::2]
@@ -82,11 +83,15 @@ def clipped(samples: Samples, voices: Sequence[Voice]) -> tuple[float, list[tupl
     return (count * 1000 / total if total else 0.0), places
 
 
+def _of(samples: Samples, voices: Sequence[Voice]) -> Iterator[Samples]:
+    return pieces(samples, ((voice.start, voice.end) for voice in voices))
+
+
 def level_dbov(samples: Samples, voices: Sequence[Voice]) -> float | None:
     """Power of the speech alone: 0 dBov is a full-scale square wave."""
     power = total = 0.0
-    for voice in voices:
-        wave = np.array(samples[voice.start : voice.end]).astype(np.float32)
+    for sound in _of(samples, voices):
+        wave = sound.astype(np.float32)
         power, total = power + float(wave @ wave), total + len(wave)
     return round(float(10 * np.log10(power / total / 32768**2 + 1e-10)), 1) if total else None
 

@@ -85,7 +85,7 @@ def events(records: Sequence[Record]) -> list[Event]:
     found = []
     for record in records:
         kind = AS_EVENTS.get(record.kind)
-        if kind is None:
+        if kind is None or record.fields.get("started"):
             continue
         found.append(Event(kind, record.ms, record.ms, None, _told(record)))
     return found
@@ -155,6 +155,26 @@ def tools(records: Sequence[Record]) -> list[tuple[int, str, bool, float]]:
         for record in records
         if record.kind == "tool" and "ok" in record.fields
     ]
+
+
+def tools_asked(records: Sequence[Record]) -> str:
+    """`order(drink=latte, size=large), book failed`: what was asked of tools, in order, and what did not work."""
+    asked: list[tuple[str, str]] = []
+    failed: list[int] = []
+    for record in records:
+        fields = record.fields
+        if record.kind != "tool":
+            continue
+        name = str(fields.get("name", ""))
+        if "ok" not in fields:
+            args = fields.get("args")
+            told = ", ".join(f"{key}={value}" for key, value in sorted(args.items())) if isinstance(args, dict) else ""
+            asked.append((name, f"{name}({told})" if told else name))
+        elif not fields["ok"]:
+            if not any(each == name for each, _ in asked):
+                asked.append((name, name))
+            failed.append(max(number for number, (each, _) in enumerate(asked) if each == name))
+    return ", ".join(f"{text} failed" if number in failed else text for number, (_, text) in enumerate(asked))
 
 
 def asr_s(records: Sequence[Record]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,8 @@ def matched(found: Exchange, taken: Sequence[Taken]) -> list[tuple[Taken, int]]:
     ends = [voice.end_ms for voice in found.voices["caller"]]
     pairs = []
     for turn in taken:
-        near = [end for end in ends if abs(end - turn.end_ms) <= NEAR_MS and end <= turn.at_ms]
+        around = ends[bisect_left(ends, turn.end_ms - NEAR_MS) : bisect_right(ends, turn.end_ms + NEAR_MS)]
+        near = [end for end in around if end <= turn.at_ms]
         pairs.append((turn, min(near, key=lambda end: abs(end - turn.end_ms)) if near else turn.end_ms))
     return pairs
 
@@ -113,14 +115,14 @@ def cut_offs(found: Exchange, records: Sequence[Record]) -> tuple[int, list[Span
     onsets = [start for start, _ in runs(found.voices["caller"], 200)]
     taken = timeline.taken(records)
     if taken:
-        marks = [(turn.at_ms, turn.start_ms) for turn in taken]
+        marks = [turn.at_ms for turn in taken]
     else:
-        marks = [(a.bot.start_ms, a.caller.start_ms) for a in found.answers if a.bot and (a.gap_ms or 0) >= -EDGE_MS]
+        marks = [a.bot.start_ms for a in found.answers if a.bot and (a.gap_ms or 0) >= -EDGE_MS]
     spans = []
-    for at_ms, _ in marks:
-        after = next((onset for onset in onsets if at_ms < onset <= at_ms + RESUMED_MS), None)
-        if after is not None:
-            spans.append((at_ms, after))
+    for at_ms in marks:
+        after = bisect_right(onsets, at_ms)
+        if after < len(onsets) and onsets[after] <= at_ms + RESUMED_MS:
+            spans.append((at_ms, onsets[after]))
     return len(marks), spans
 
 

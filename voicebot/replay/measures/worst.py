@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from voicebot.replay.measures.exchange import Exchange
+from voicebot.replay.measures.timeline import Taken
 from voicebot.replay.verdict import Event, Metric, Moment
 
 HOW_MANY = 3
 GAP_LIMIT_MS = 1500.0
+DELAY_LIMIT_MS = 800.0
 AIR_LIMIT_MS = 8000.0
 OVER_LIMIT_MS = 2000.0
 ALWAYS = {
@@ -24,10 +26,13 @@ ALWAYS = {
 """Kind of event → metric, severity, title."""
 
 
-def worst(metrics: Sequence[Metric], events: Sequence[Event], found: Exchange) -> list[Moment]:
-    """Three of them at most, the worst first; the same place is named once."""
+def worst(
+    metrics: Sequence[Metric], events: Sequence[Event], found: Exchange, delays: Sequence[tuple[Taken, int]] = ()
+) -> list[Moment]:
+    """Three of them at most, the worst first; the same place is named once. `delays`: the timeline's turns, each with
+    the end of its speech."""
     known = {each.name for each in metrics if each.value is not None}
-    places = [*_gaps(found), *map(_of, events)]
+    places = [*_gaps(found), *_delays(delays), *map(_of, events)]
     moments = [moment for moment in places if moment is not None and moment.metric in known]
     moments.sort(key=lambda moment: (-moment.severity, moment.at_ms))
     chosen: list[Moment] = []
@@ -50,6 +55,16 @@ def _gaps(found: Exchange) -> list[Moment]:
     ]  # fmt: skip
 
 
+def _delays(delays: Sequence[tuple[Taken, int]]) -> list[Moment]:
+    return [
+        Moment(
+            end_ms, taken.at_ms, f"The turn was taken after {(taken.at_ms - end_ms) / 1000:.1f} s",
+            "endpoint_delay_p95", round((taken.at_ms - end_ms) / DELAY_LIMIT_MS, 3),
+        )
+        for taken, end_ms in delays
+    ]  # fmt: skip
+
+
 def _of(event: Event) -> Moment | None:
     length_ms = event.end_ms - event.start_ms
     match event.kind:
@@ -61,7 +76,7 @@ def _of(event: Event) -> Moment | None:
             return Moment(event.start_ms, event.end_ms, title, "talk_over", round(length_ms / OVER_LIMIT_MS, 3))
         case kind if kind in ALWAYS:
             name, severity, title = ALWAYS[kind]
-            title = f"{title}: {event.text}" if event.text and kind in ("fault", "hello", "repetition") else title
+            title = f"{title}: {event.text}" if event.text and kind == "fault" else title
             return Moment(event.start_ms, max(event.end_ms, event.start_ms + 500), title, name, severity)
         case _:
             return None

@@ -19,6 +19,7 @@ export class Transcript {
   clear() {
     this.list.replaceChildren();
     this.partial = null;
+    this.heard = null; // the caller's turn, which a native engine may have heard better
     this.bots = new Map(); // turn → its line, until it was said
     this.asked = null; // the caller's turn that waits for its answer
   }
@@ -46,8 +47,13 @@ export class Transcript {
 
   // --- the caller
 
-  words({ text }) {
+  words({ text, final, by }) {
     if (!text) return;
+    if (by) {
+      // a native engine's own ears, which are often later than its answer
+      if (final && this.heard) this.text(this.heard, text);
+      return;
+    }
     if (!this.partial) {
       this.partial = this.line("caller");
       this.partial.classList.add("partial");
@@ -66,6 +72,7 @@ export class Transcript {
     this.drop();
     if (digits) line.classList.add("keyed");
     this.text(line, digits || text || "…");
+    this.heard = digits ? null : line;
     this.asked = { turn, end_ms };
   }
 

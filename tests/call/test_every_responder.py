@@ -67,6 +67,17 @@ def test_the_same_call_passes(tmp_path: Path, responder: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_same_call_passes_where_gemini_takes_the_turns(tmp_path: Path) -> None:
+    done = call(tmp_path / "call", "gemini_live", "engine")
+
+    assert EndReason.TRANSFER is done.session.reason
+    assert ["order"] == done.toolbox.ran
+    assert SERVERS["gemini_live"].interrupted
+    assert [] == done.of("responder") == done.of("engine")
+    whole(tmp_path / "call")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("responder", UNASKED)
 def test_the_same_call_passes_by_keys_where_the_engine_cannot_be_asked(tmp_path: Path, responder: str) -> None:
     done = call(tmp_path / "call", UNASKED[responder], "ours", KEYS)

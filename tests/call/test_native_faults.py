@@ -67,15 +67,18 @@ HANDED_OVER: dict[str, Responder] = {
     "moshi: an error": partial(moshi, fault="error", fault_at=60),
     "moshi: closes": partial(moshi, fault="drop", fault_at=60),
     "moshi: is dropped": partial(moshi, fault="drop", fault_at=60, close_code=1006),
-    "llama_omni: an error": partial(llama_omni, talk=[Says(LONG, 270, fault="error")]),
     "llama_omni: a status": partial(llama_omni, talk=[Says(LONG, 270, fault="500")]),
-    "llama_omni: stalls": partial(llama_omni, talk=[Says(LONG, 270, fault="stalls")]),
     "llama_omni: silent": partial(llama_omni, talk=[Says(LONG, 270, fault="silent")]),
-    "llama_omni: breaks off": partial(llama_omni, talk=[Says(LONG, 270, fault="breaks")]),
     "llama_omni: no units": partial(llama_omni, talk=[Says(LONG, 270, fault="mute")]),
     "llama_omni: no worker": partial(llama_omni, worker=""),
     "llama_omni: no vocoder": partial(llama_omni, vocoder_fails=True),
 }
+BROKEN_OFF: dict[str, Responder] = {
+    "llama_omni: an error": partial(llama_omni, talk=[Says(LONG, 270, fault="error"), Says(PRESS, 90)]),
+    "llama_omni: stalls": partial(llama_omni, talk=[Says(LONG, 270, fault="stalls"), Says(PRESS, 90)]),
+    "llama_omni: breaks off": partial(llama_omni, talk=[Says(LONG, 270, fault="breaks"), Says(PRESS, 90)]),
+}
+"""Half of an answer was heard, and the session lives: the caller goes on with it."""
 
 
 def call(folder: Path, name: str, responder: Responder) -> Outcome:
@@ -103,3 +106,13 @@ def test_where_the_engine_cannot_go_on_the_cascade_does(tmp_path: Path, name: st
     assert done.session.reason in (EndReason.TRANSFER, EndReason.CALLER_HANGUP, EndReason.BOT_HANGUP)
     (handed,) = done.of("responder")
     assert [r for kind in ("heard_from", "reply_audio") for r in done.of(kind) if r.ms >= handed.ms]
+
+
+@pytest.mark.parametrize("name", BROKEN_OFF)
+def test_an_answer_that_breaks_off_is_one_that_was_short(tmp_path: Path, name: str) -> None:
+    done = call(tmp_path / "call", name, BROKEN_OFF[name])
+
+    assert done.session.reason in (EndReason.TRANSFER, EndReason.CALLER_HANGUP)
+    said = [r.fields["heard"] for r in done.of("said") if r.fields["heard"]]
+    assert LONG.startswith(said[1])
+    assert PRESS in said

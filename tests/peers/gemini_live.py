@@ -70,7 +70,8 @@ class GeminiServer:
     go_away: tuple[int, str] | None = None
     """(after how many turns, time left)."""
     drops: Literal["", "speech", "turn", "reply"] = ""
-    """Close with `drop_code` once: when the caller's turn begins, when it ends, in the middle of a reply."""
+    """Close with `drop_code` once: in the middle of a reply; after the first reply, when the caller's turn begins or
+    ends."""
     drop_code: tuple[int, str] = (1011, "Internal error encountered.")
     setups: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -375,7 +376,7 @@ class _Session:
             await self._say({"goAway": {"timeLeft": self._server.go_away[1]}})
 
     async def _drop(self, when: str) -> None:
-        if self._server.drops == when:
+        if self._server.drops == when and (when == "reply" or self._server.done):
             self._server.drops = ""
             if self._server.drop_code[0] == 1006:
                 self._socket.transport.abort()

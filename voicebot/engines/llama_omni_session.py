@@ -178,14 +178,16 @@ class LlamaOmniSession:
         path = self._shelf.put(said, RATE_IN) if self._shelf else ""
         self._past.append((reply, Exchange(path, "")))
         self._forget()
-        speaking, waiting, text = self._vocoder.reply(), list[int](), ""
+        speaking, waiting, text, told, units = self._vocoder.reply(), list[int](), "", 0, 0
         async with aclosing(self._pieces(said, path)) as pieces:
             async for piece in pieces:
-                if piece.text:
-                    text += piece.text
-                    self._remember(reply, path, text)
-                    yield ReplyText(reply, piece.text)
+                text += piece.text
+                self._remember(reply, path, text)
                 waiting += piece.units
+                units += len(piece.units)
+                if units and told < len(text):  # words alone are no reply yet
+                    yield ReplyText(reply, text[told:])
+                    told = len(text)
                 if len(waiting) >= self._worker.chunk_units:
                     due, waiting = waiting, []
                     async for event in self._audible(reply, speaking, due, last=False):

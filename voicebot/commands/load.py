@@ -28,9 +28,7 @@ def measure_load(
     seconds: Annotated[float, typer.Option(min=2, help="How long each step is measured.")] = 10,
     barge: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that are interrupted.")] = 0.3,
     record: Annotated[bool, typer.Option(help="Record the calls.")] = True,
-    over: Annotated[
-        bool, typer.Option("--over", help="Then call more than it can take: what becomes of them?")
-    ] = False,
+    over: Annotated[bool, typer.Option("--over", help="Then call more than it can take.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON, too.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (SVG), too.")] = None,
 ) -> None:

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+import numpy.fft  # numpy loads these two when they are first used, which must not be in a call
+import numpy.ma  # noqa: F401
+
 from voicebot import __version__, log
 from voicebot.call.agents import Agents
 from voicebot.call.beat import Beat

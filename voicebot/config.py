@@ -64,7 +64,10 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Token for the web page and call list. Needed unless the service listens on loopback only.",
     )
-    max_calls: int = Field(50, ge=1, description="Calls at once; a call over it is refused as busy.")
+    max_calls: int = Field(200, ge=1, description="Calls at once; a call over it is refused as busy.")
+    late_ms: int = Field(
+        20, ge=0, description="Lateness (p90 over 2 s) or a core nearly used up from which calls are refused; 0: never."
+    )
     max_calls_per_caller: int = Field(5, ge=1, description="Calls at once from one number.")
     drain_seconds: int = Field(600, ge=0, description="On SIGTERM, how long calls may go on before a polite goodbye.")
     record: bool = Field(True, description="Write stereo recordings.")

@@ -340,6 +340,15 @@ async def test_over_the_limit_a_call_is_busy(tmp_path: Path) -> None:
         assert "Connect" == verbs(await service.hook("/twilio/voice", CallSid="CA4"))[0]
 
 
+async def test_a_loop_that_is_behind_takes_no_new_call_and_keeps_those_that_rang(service: Service) -> None:
+    token = await token_of(service)
+    service.runtime.pulse.overloaded = True
+    assert ["Reject busy"] == verbs(await service.hook("/twilio/voice", CallSid="CA2"))
+    async with phone(service, token) as caller:
+        await caller.hears()
+    await until(lambda: "busy" in {row.detail for row in service.store.list()})
+
+
 async def test_one_caller_has_only_so_many_lines(tmp_path: Path) -> None:
     async with serving(tmp_path, max_calls_per_caller=1) as service, phone(service, await token_of(service)) as caller:
         await caller.hears()

@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from voicebot.call.pulse import Pulse
 from voicebot.carriers.base import CallInfo, Dial, Digit, HungUp, Line, LineEvent
 from voicebot.commands.serve import MAX_SOCKET_MESSAGE
 from voicebot.config import Settings
@@ -23,6 +24,7 @@ from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.service.app import create_app
 from voicebot.service.desk import Desk
+from voicebot.service.sockets import Sockets
 from voicebot.service.store import Store
 
 TOKEN = "an auth token"
@@ -58,6 +60,7 @@ class ToneRuntime:
     events: list[LineEvent] = field(default_factory=list)
     ended: list[EndReason] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    pulse: Pulse = field(default_factory=Pulse)
     reloads: int = 0
 
     async def start(self) -> None:
@@ -74,8 +77,8 @@ class ToneRuntime:
     def engine_names(self) -> dict[str, set[str]]:
         return {"tts": {"tone"}}
 
-    def not_ready(self) -> str | None:
-        return self.state
+    def not_ready(self, announced: bool = False) -> str | None:
+        return self.state or ("busy" if self.pulse.overloaded and not announced else None)
 
     def choose(self, called: str, caller: str, name: str = "") -> Dialplan | None:
         if name:
@@ -183,7 +186,8 @@ async def serving(
     runtime = make(settings, store)
     app = create_app(settings, runtime, store)
     listening = socket.create_server(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws_max_size=MAX_SOCKET_MESSAGE))
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws=Sockets, ws_max_size=MAX_SOCKET_MESSAGE)
+    server = _Server(config)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with app.router.lifespan_context(app), httpx.AsyncClient(base_url=base, verify=False) as web:
         running = asyncio.ensure_future(server.serve([listening]))

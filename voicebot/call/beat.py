@@ -1,7 +1,7 @@
 """One clock for all calls of a process: every call has its beat, and no call has a timer of its own.
 
-Calls are spread over slots, so that a hundred of them do not all want the loop at the same moment. How late a slot
-began is how late the loop was: the beat is told to whoever wants to know (`on_late`).
+Calls are spread over slots, so that a hundred of them do not all want the loop at the same moment. How late a slot's
+last call had its beat is how late the loop was, and what calls send: whoever wants to know is told (`on_late`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Beat:
     """`join` within a running loop. While nobody is in, nothing runs."""
 
     def __init__(self, on_late: Callable[[float], None] = lambda _: None) -> None:
-        """`on_late`: seconds by which each slot came too late."""
+        """`on_late`: seconds by which the last call of each slot had its beat too late."""
         self.on_late = on_late
         self._slots: tuple[dict[object, Callable[[], None]], ...] = tuple({} for _ in range(SLOTS))
         self._now = 0
@@ -49,8 +49,8 @@ class Beat:
         self._timer = asyncio.get_running_loop().call_at(self._due_s, self._run)
 
     def _run(self) -> None:
-        late_s = asyncio.get_running_loop().time() - self._due_s
-        self.on_late(max(0.0, late_s))
+        loop, due_s = asyncio.get_running_loop(), self._due_s
+        late_s = loop.time() - due_s
         if late_s > BEAT_S:  # what was missed is missed
             self._due_s += late_s
         self._next()
@@ -60,3 +60,4 @@ class Beat:
                 beat()
             except Exception as error:  # a call that stumbles must not hold the others up
                 _log.error("beat_failed", exc_info=error)
+        self.on_late(max(0.0, loop.time() - due_s))

@@ -18,14 +18,19 @@ from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+import numpy.fft  # numpy loads these two when they are first used, which must not be in a call
+import numpy.ma  # noqa: F401
+
 from voicebot import __version__, log
 from voicebot.call.agents import Agents
+from voicebot.call.beat import Beat
 from voicebot.call.duplex import Native
 from voicebot.call.interpreted import Booth
 from voicebot.call.interpreter import Side
 from voicebot.call.interpreting_cascade import interpreters
 from voicebot.call.parts import Parts
 from voicebot.call.prompts import PromptCache
+from voicebot.call.pulse import Pulse
 from voicebot.call.session import Session
 from voicebot.call.stack import Engines, Make, Stack, lack, make
 from voicebot.call.tools import Toolbox, Tools
@@ -85,6 +90,8 @@ class Runtime:
         self.calls: dict[str, Session] = {}
         self.faults: dict[str, str] = {}
         """Dialplan file → why it is not in use (or why its last good version still is)."""
+        self.pulse = Pulse(settings.late_ms)
+        self._beat = Beat(self.pulse.late)
         self._call_log = log
         self._stacks: dict[str, Stack] = {}
         self._engines = Engines(settings, make)
@@ -206,11 +213,12 @@ class Runtime:
 
     # --- calls
 
-    def not_ready(self) -> str | None:
-        """None when a call can be taken now, else why not."""
+    def not_ready(self, announced: bool = False) -> str | None:
+        """None when a call can be taken now, else why not. One that was `announced` is not sent away for the load."""
         if self._state != "ready":
             return self._state
-        if len(self.calls) >= self.settings.max_calls:
+        overloaded = self.pulse.overloaded and self.calls and not announced
+        if overloaded or len(self.calls) >= self.settings.max_calls:
             return "busy"
         return None
 
@@ -318,7 +326,16 @@ class Runtime:
         native = Native(s2s, agent, context, guarding, stack.anything) if s2s else None
         leads: Agent = native or agent
         return ears, Parts(
-            self._vad, ears, voice, leads, self._prompts, toolbox, self._eot, ears.final_ms, native=native
+            self._vad,
+            ears,
+            voice,
+            leads,
+            self._prompts,
+            toolbox,
+            self._eot,
+            ears.final_ms,
+            native=native,
+            beat=self._beat,
         )
 
     def stack(self, dialplan: Dialplan) -> Stack:

@@ -51,7 +51,7 @@ async def stubbed(cores: Set[int] = frozenset(), **settings: str) -> AsyncIterat
     with tempfile.TemporaryDirectory(prefix="voicebot-load-") as folder:
         wav = Path(folder) / "answer.wav"
         clips = await voices(wav)
-        given = {"sip_port": "0", "max_calls": "100000", "log_level": "warning", **settings}
+        given = {"sip_port": "0", "max_calls": "100000", "late_ms": "0", "log_level": "warning", **settings}
         async with serving({"load": plan(wav)}, PROGRAM, cores, **given) as service:
             yield service, clips
 

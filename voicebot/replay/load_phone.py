@@ -137,7 +137,8 @@ class LoadPhone:
                 self._refuse(head.partition(b"\r\n")[0].decode("latin1"))
                 return
             self._upgraded = True
-            self.open.set_result(None)
+            if not self.open.done():  # nobody waits any more for a service that took so long
+                self.open.set_result(None)
         at = 0
         while (size := len(data) - at) >= 2:
             opcode, length, head_size = data[at] & 0xF, data[at + 1], 2

@@ -7,7 +7,7 @@ Options: `asr_stub: {rate, final_s}`, `llm_stub: {first_token_s, tokens_s}`, `tt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,20 +17,24 @@ import soundfile
 from voicebot.audio.resample import resample_whole
 from voicebot.core.dialogue import CallerTurn, LlmEvent, Past, Text
 from voicebot.core.expect import Expectation, Mode
+from voicebot.core.tone import PLAIN, Manner
 from voicebot.core.words import Words
 from voicebot.engines import registry
-from voicebot.engines.base import AgentContext, EngineConfig, Speech
+from voicebot.engines.base import AgentContext, Asr, EngineConfig, Llm, Speech, Tts
 
 HEARD = "can you tell me the opening hours"
-"""What every utterance is understood as, a word for each 300 ms of it."""
+"""What every utterance is understood as, a word for each `WORD_MS` of it."""
 SAID = "Of course, I can help you with that right now. What else?"
-WORD_MS = 300
+WORD_MS = 150
 PIECE_S = 0.1
 
 
 def lend() -> None:
     """From now on this process has an `asr`, an `llm` and a `tts` named `stub`."""
-    for stage, create in (("asr", StubAsr), ("llm", StubLlm), ("tts", StubTts)):
+    asr: Callable[[EngineConfig], Asr] = StubAsr  # the contracts, held
+    llm: Callable[[EngineConfig], Llm] = StubLlm
+    tts: Callable[[EngineConfig], Tts] = StubTts
+    for stage, create in (("asr", asr), ("llm", llm), ("tts", tts)):
         module = ModuleType(f"{stage}_stub")
         module.create, module.check = create, _ready  # type: ignore[attr-defined]
         registry.lend(stage, "stub", module)
@@ -152,7 +156,7 @@ class StubTts:
 
     async def close(self) -> None: ...
 
-    async def speak(self, clauses: AsyncIterator[str]) -> AsyncIterator[Speech]:
+    async def speak(self, clauses: AsyncIterator[str], manner: Manner = PLAIN) -> AsyncIterator[Speech]:
         piece = int(self._rate * PIECE_S) * 2
         async for _ in clauses:
             await asyncio.sleep(self._first_audio_s)

@@ -18,6 +18,7 @@ from voicebot.service.shield import Shield
 from voicebot.service.sip import Sip
 from voicebot.service.store import Store
 from voicebot.service.twilio_routes import Twilio
+from voicebot.service.watchdog import watched
 
 RELOAD_EVERY_S = 5.0
 """How often dialplans on disk are looked at."""
@@ -37,9 +38,9 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
             _log.warning("crashed_calls_closed", calls=crashed)
         await runtime.start()
         try:
-            async with asyncio.TaskGroup() as group, sip.serving(group):
+            async with watched(), asyncio.TaskGroup() as group, sip.serving(group):
                 chores = [
-                    group.create_task(desk.metrics.watch_loop()),
+                    group.create_task(desk.metrics.watch_loop(runtime.pulse)),
                     group.create_task(_look_at_dialplans(runtime)),
                     group.create_task(_purge(desk)),
                 ]

@@ -82,7 +82,7 @@ def router(desk: Desk) -> APIRouter:
         if admitted is None:
             return
         state, _, grant, plan = admitted
-        if (why := desk.refuses(grant.caller)) is not None:
+        if (why := desk.refuses(grant.caller, announced=True)) is not None:
             await desk.reject("browser", grant.caller, grant.called, "", plan.name, why)
             await close(socket, BUSY, why)
             return

@@ -31,6 +31,8 @@ PATIENCE = 20
 """Messages that may come before `start`."""
 MAX_WAITING = 200
 """Streams that may wait for their `start` at once."""
+MAX_LISTING = 50
+"""Refused calls that may wait for their place in the list."""
 COMPLAIN_EVERY_S = 1.0
 """Strangers may knock often; the log says so once a second at most, the metrics count them all."""
 POLICY_VIOLATION, BUSY = 1008, 1013
@@ -62,13 +64,15 @@ class Desk:
     """Streams that have not said `start` yet."""
     start_deadline_s: float = START_DEADLINE_S
     _complained_s: float = float("-inf")
+    _listing: int = 0
+    """Refused calls on their way into the list."""
 
     def __post_init__(self) -> None:
         self.doors = Doors(self.settings.max_calls, self.settings.max_calls_per_caller)
 
-    def refuses(self, caller: str) -> str | None:
-        """Why no call can be taken now; None when one can."""
-        return self.runtime.not_ready() or self.doors.full(caller)
+    def refuses(self, caller: str, announced: bool = False) -> str | None:
+        """Why no call can be taken now; None when one can. `announced`: it was let in when it rang."""
+        return self.runtime.not_ready(announced) or self.doors.full(caller)
 
     async def admit(self, carrier: str, socket: WebSocket) -> Admitted | None:
         """Accept a stream and see its token: the one place for all carriers. None: it was shown the door."""
@@ -100,11 +104,17 @@ class Desk:
     async def reject(
         self, carrier: str, caller: str, called: str, carrier_call_id: str, dialplan: str, why: str
     ) -> None:
-        """Refused calls are listed too."""
+        """Refused calls are listed too, unless too many wait for that: then they are counted only."""
         self.metrics.refused.labels(carrier, why).inc()
+        if self._listing >= MAX_LISTING:
+            return
         info = CallInfo(new_call_id(), carrier, caller, called, carrier_call_id)
         _log.info("call_refused", carrier=carrier, why=why)
-        await self.runtime.list_rejected(info, dialplan, why)
+        self._listing += 1
+        try:
+            await self.runtime.list_rejected(info, dialplan, why)
+        finally:
+            self._listing -= 1
 
     async def carry(
         self,

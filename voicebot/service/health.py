@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from voicebot.call.pulse import Pulse
 from voicebot.core.timeline import Record
 
 SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
@@ -53,18 +54,27 @@ class Metrics:
             "voicebot_greeting_seconds", "Answer to the first audio of the greeting.", buckets=SECONDS, registry=r
         )
         self.lag = Gauge("voicebot_event_loop_lag_seconds", "How late the event loop ran last.", registry=r)
+        self.late = Gauge(
+            "voicebot_lateness_seconds", "How late calls' messages left, over 2 s, while calls are up.", ["quantile"],
+            registry=r,
+        )  # fmt: skip
+        self.busy = Gauge("voicebot_event_loop_busy_ratio", "Share of a core that calls use, over 2 s.", registry=r)
 
     def expose(self) -> bytes:
         """Prometheus text format."""
         return generate_latest(self.registry)
 
-    async def watch_loop(self) -> None:
-        """Measure how late timers fire, for ever."""
+    async def watch_loop(self, pulse: Pulse) -> None:
+        """Measure how late timers fire, and show what the calls' pulse says, for ever."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_EVERY_S
             await asyncio.sleep(LAG_EVERY_S)
             self.lag.set(max(0.0, loop.time() - due))
+            reading = pulse.reading
+            self.late.labels("0.5").set(reading.late_p50 / 1000)
+            self.late.labels("0.99").set(reading.late_p99 / 1000)
+            self.busy.set(reading.busy)
 
 
 class CallWatch:

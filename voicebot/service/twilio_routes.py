@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response, WebSocket
+from starlette.background import BackgroundTask
 from starlette.requests import HTTPConnection
 from twilio.twiml.voice_response import Connect, VoiceResponse
 
@@ -102,10 +103,14 @@ class Twilio:
         plan = self.desk.runtime.choose(called, caller)
         why = self.desk.refuses(caller) or (None if plan else "no dialplan takes this call")
         if why is not None or plan is None:
-            await self.desk.reject("twilio", caller, called, call_sid, plan.name if plan else "", why or "")
+            listing = BackgroundTask(
+                self.desk.reject, "twilio", caller, called, call_sid, plan.name if plan else "", why or ""
+            )
+            if why != "busy":  # else the answer comes first: whoever is refused for want of time gets it at once
+                await listing()
             response = VoiceResponse()
             response.reject(reason="busy" if plan else "rejected")
-            return _xml(response)
+            return Response(str(response), media_type="text/xml", background=listing if why == "busy" else None)
         response = VoiceResponse()
         self._connect(response, Grant(call_sid, plan.name, caller, called))
         return _xml(response)
@@ -134,7 +139,7 @@ class Twilio:
         response = VoiceResponse()
         if leg.ending is EndReason.MEDIA_LOST:
             plan = self.desk.runtime.choose(called, caller)
-            if plan and leg.streams < STREAMS and not self.desk.refuses(caller):
+            if plan and leg.streams < STREAMS and not self.desk.refuses(caller, announced=True):
                 _say(response, plan, plan.sentences.one_moment)
                 self._connect(response, Grant(call_sid, plan.name, caller, called))
                 return _xml(response)
@@ -188,7 +193,7 @@ class Twilio:
         if admitted is None:
             return
         stream, call_sid, grant, plan = admitted
-        if (why := self.desk.refuses(grant.caller)) is not None:
+        if (why := self.desk.refuses(grant.caller, announced=True)) is not None:
             await self.desk.reject("twilio", grant.caller, grant.called, call_sid, plan.name, why)
             await close(socket, BUSY, "busy")
             return

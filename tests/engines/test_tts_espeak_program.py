@@ -24,7 +24,9 @@ class Peer:
         assert self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
 
-    def send(self, kind: str, request: int, payload: bytes = b"") -> None:
+    def send(self, kind: str, request: int, payload: bytes = b"", pace: float = 1.0) -> None:
+        if kind == "S":
+            payload = struct.pack("<H", round(pace * 1000)) + payload
         self.stdin.write(HEAD.pack(5 + len(payload), ord(kind), request) + payload)
         self.stdin.flush()
 

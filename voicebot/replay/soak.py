@@ -16,7 +16,7 @@ from voicebot.replay.load_phone import LoadPhone
 
 CALL_S = (0.2, 60.0)
 """How long a call may be."""
-WARM_S, REST_S = 5.0, 5.0
+WARM_CALLS, WARM_S, REST_S = 10, 5.0, 5.0
 SAMPLE_S = 5.0
 
 
@@ -59,10 +59,9 @@ async def soak(exchange: Exchange, service: Service, calls: int, minutes: float,
             exchange.phones.remove(phone)
             await phone.hang_up(politely=chance.random() < 0.7)
 
-    warm = await exchange.call()
+    await exchange.ramp(min(calls, WARM_CALLS), 0.0)  # threads and connections that are kept once they are there
     await asyncio.sleep(WARM_S)
-    exchange.phones.remove(warm)
-    await warm.hang_up()
+    await exchange.hang_up()
     await asyncio.sleep(REST_S)
     before = usage(service.pid)
     async with asyncio.TaskGroup() as group:
@@ -76,7 +75,7 @@ async def soak(exchange: Exchange, service: Service, calls: int, minutes: float,
     figures = exchange.figures
     return Soak(
         minutes=minutes,
-        calls=placed + 1,
+        calls=placed,
         failed=failed,
         unanswered=figures.unanswered,
         underruns=figures.underruns,

@@ -26,6 +26,7 @@ from voicebot.commands import (
     serve,
     settings,
     sip,
+    soak,
     training,
     turns,
     twilio,
@@ -43,6 +44,7 @@ measure.app.command()(turns.turns)
 measure.app.command(name="native")(native.native)
 measure.app.command()(measure_translation.translation)
 measure.app.command(name="load")(load.measure_load)
+measure.app.command(name="soak")(soak.measure_soak)
 measure.app.command()(hearing.hearing)
 app.command()(serve.serve)
 app.command()(call.call)

@@ -18,7 +18,7 @@ class Figures:
     """Milliseconds, of all telephones together."""
 
     lateness_ms: array[float] = field(default_factory=_floats)
-    """Of each message of the bot's speech: how much less audio lay ready than at the best moment of that sentence."""
+    """Of each message of the bot's speech: how much less audio lay ready before it than the 200 ms that shall."""
     own_ms: array[float] = field(default_factory=_floats)
     """How late the telephones' own ticks were."""
     voice_to_voice_ms: array[float] = field(default_factory=_floats)

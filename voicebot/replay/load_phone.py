@@ -23,8 +23,9 @@ DEADLINE_S = 10.0
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 GAP_S = 0.4
 """A longer hole in what the bot says is its pause, a shorter one an underrun."""
-BURST_MS = 200
-"""Audio at the start of a sentence that comes at once; what comes later is paced."""
+LEAD_MS = 200
+"""Audio that a sender keeps ready here: what a sentence begins with comes at once, the rest is paced. A message before
+which less lay ready was late by what was missing."""
 EARLY_S = 0.001
 """A timer may come a little before its time."""
 MASKED = b"\0\0\0\0"
@@ -59,7 +60,7 @@ class LoadPhone:
         self._queued = self._taken = 0  # bytes of μ-law, ever
         self._marks: deque[tuple[str, int]] = deque()
         self._runs_out_s = 0.0
-        self._run_ms, self._best_ms = 0.0, 0.0  # of the sentence that is playing: audio so far; the most it was ahead
+        self._run_ms = 0.0  # audio so far of the sentence that is playing
         self._late = False
 
     @property
@@ -207,10 +208,9 @@ class LoadPhone:
                 self._figures().underruns += 1
                 self._figures().underrun_ms += -spare_ms
         elif spare_ms < 0:
-            self._run_ms = self._best_ms = 0.0
-        if self._run_ms >= BURST_MS:
-            self._figures().lateness_ms.append(max(0.0, self._best_ms - spare_ms))
-        self._best_ms = max(self._best_ms, spare_ms)
+            self._run_ms = 0.0
+        if self._run_ms >= LEAD_MS:
+            self._figures().lateness_ms.append(max(0.0, LEAD_MS - spare_ms))
         self._run_ms += ms
         self._runs_out_s = max(self._runs_out_s, now_s) + ms / 1000
 

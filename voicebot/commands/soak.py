@@ -1,0 +1,54 @@
+"""`voicebot measure soak`: calls that come and go for a while, and what is left of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from voicebot import log
+from voicebot.errors import UsageError
+from voicebot.replay import load
+from voicebot.replay.load_bed import CALLED, on_a_fast_loop, stubbed
+from voicebot.replay.soak import Soak, soak
+
+
+def measure_soak(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 20,
+    calls: Annotated[int, typer.Option(min=1, help="Calls at once: 60 % of what the machine holds.")] = 60,
+    barge: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that are interrupted.")] = 0.3,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON, too.")] = None,
+) -> None:
+    """Calls of all lengths come and go, interrupt and hang up when they like; then nothing may be left of them."""
+    if sys.platform != "linux":
+        raise UsageError("A soak is measured on Linux only: what is left is read from /proc.")
+    log.configure(level="error")
+    console, cores = Console(), sorted(os.sched_getaffinity(0))
+    with console.status("Calling…") as status:
+        try:
+            found = on_a_fast_loop(lambda: _soak(calls, minutes, barge, cores, status.update))
+        finally:
+            os.sched_setaffinity(0, cores)
+    console.print(
+        f"{found.calls} calls in {found.minutes:g} minutes, {calls} at once: {found.failed} failed, {found.unanswered} "
+        f"questions without an answer, {found.underruns} gaps, lateness p99 {found.late_p99:.1f} ms, {found.broken} "
+        f"broken records.\nBefore and after: {found.before.rss_mb:.0f} and {found.after.rss_mb:.0f} MB, "
+        f"{found.before.threads} and {found.after.threads} threads, {found.before.descriptors} and "
+        f"{found.after.descriptors} descriptors."
+    )
+    if out:
+        out.write_text(json.dumps(asdict(found), indent=1))
+
+
+async def _soak(calls: int, minutes: float, barge: float, cores: Sequence[int], report: Callable[[str], None]) -> Soak:
+    async with stubbed({cores[0]}) as (service, clips):
+        os.sched_setaffinity(0, set(cores[1:]) or {cores[0]})
+        async with load.exchange(lambda n: service.ring(f"+1555{n:07}", CALLED), clips, barge) as exchange:
+            return await soak(exchange, service, calls, minutes, report)

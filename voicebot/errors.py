@@ -2,6 +2,7 @@
 
 * `VoicebotError`
     * `PeerError`: they did (a carrier, an engine, a web hook). The call survives it.
+        * `CannotTransfer`: a telephone that does not put callers through; another way may.
     * `UsageError`: we or the operator did (a setting, a dialplan, a file). The text says what to do.
         * `DialplanError`: a fault in a dialplan, with file, line and mend.
 
@@ -24,6 +25,10 @@ class PeerError(VoicebotError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class CannotTransfer(PeerError):
+    """It does not do that at all: nobody was called."""
 
 
 class UsageError(VoicebotError):

@@ -160,6 +160,7 @@ async def test_a_transfer_that_still_rings_is_left_to_the_far_end(monkeypatch: p
     monkeypatch.setattr("voicebot.carriers.sip.HANGUP_S", 0.05)
     worker = Worker()
     one = line(worker)
-    one.take(message(Kind.PASSED, 7, code=180, reason="Ringing", final=False))
+    ringing = message(Kind.PASSED, 7, code=180, reason="Ringing", final=False)
+    asyncio.get_running_loop().call_soon(one.take, ringing)
     await one.transfer("sip:desk@pbx")
     assert [Kind.PASS_ON, Kind.HANGUP] == worker.kinds()

@@ -16,8 +16,7 @@ from tests.peers.sip_caller import HOST, Caller, caller
 from tests.peers.twilio_rest import ACCOUNT, TOKEN, twilio_rest
 from tests.sip.world import needs_pjsua2
 from voicebot.cli import app
-from voicebot.commands.dial import ways
-from voicebot.core.sip_accounts import accounts
+from voicebot.core.sip_accounts import accounts, ways
 from voicebot.errors import PeerError, UsageError
 
 OWN = accounts("sip:101:secret@pbx.example.com sip:bot:secret@10.0.0.7:5070;transport=tcp")

@@ -358,6 +358,82 @@ class TestNativeEngines:
         assert State.THINKING is machine.state
 
 
+def transferring() -> TurnMachine:
+    """A machine that is putting the caller through, since 6000 ms."""
+    machine = speaking()
+    machine.feed(ev.ReplyDone(2, EndReason.TRANSFER, "desk"), 4100)
+    assert [ev.CommitHeard(2, complete=True), ev.Transfer("desk")] == machine.feed(ev.Drained(), 6000)
+    return machine
+
+
+class TestTransfer:
+    def test_the_call_goes_on_until_somebody_has_taken_the_caller(self) -> None:
+        machine = transferring()
+
+        assert State.TRANSFERRING is machine.state
+        assert [ev.EndCall(EndReason.TRANSFER)] == machine.feed(ev.PutThrough(), 9000)
+
+    def test_who_waits_hears_a_word_now_and_then_but_not_for_ever(self) -> None:
+        machine, company = transferring(), 0
+        while [ev.SayFixed("still_trying")] == (actions := machine.feed(ev.Tick(), machine.deadline())):
+            company += 1
+
+        assert company >= 10
+        assert [ev.DropTransfer(), ev.StartReply(3, ev.Input.UNREACHED, "desk")] == actions
+
+    def test_a_transfer_that_fails_gives_the_caller_back_to_the_bot(self) -> None:
+        machine = transferring()
+
+        assert [ev.StartReply(3, ev.Input.UNREACHED, "desk")] == machine.feed(ev.TransferFailed("busy"), 9000)
+        machine.feed(ev.ReplyAudio(3), 9100)
+        machine.feed(ev.ReplyDone(3), 9200)
+        machine.feed(ev.Drained(), 11_000)
+        assert State.LISTENING is machine.state
+
+    def test_a_caller_who_hangs_up_meanwhile_ends_it(self) -> None:
+        actions = transferring().feed(ev.Gone(EndReason.CALLER_HANGUP), 8000)
+
+        assert [ev.DropTransfer(), ev.EndCall(EndReason.CALLER_HANGUP)] == actions
+
+    def test_a_telephone_that_holds_us_to_call_the_other_side_is_told_nothing(self) -> None:
+        machine = transferring()
+        machine.feed(ev.PutOnHold(), 7000)
+
+        assert [] == machine.feed(ev.Tick(), machine.deadline())
+        assert [] == machine.feed(ev.TransferFailed("busy"), 20_000)
+        assert [ev.StartReply(3, ev.Input.UNREACHED, "desk")] == machine.feed(ev.TakenBack(), 25_000)
+
+    def test_those_who_talk_to_each_other_are_left_alone(self) -> None:
+        machine = transferring()
+
+        assert [ev.DropPlayout()] == machine.feed(ev.Joined(), 8000)
+        for _ in range(20):
+            assert [] == machine.feed(ev.Tick(), machine.deadline())
+        assert [] == machine.feed(ev.VoiceStarted(), machine.deadline() - 1)
+        assert [ev.EndCall(EndReason.TRANSFER)] == machine.feed(ev.PutThrough(), 900_000)
+
+    def test_a_caller_who_hangs_up_on_whom_they_were_put_through_to_was_put_through(self) -> None:
+        machine = transferring()
+        machine.feed(ev.Joined(), 8000)
+
+        actions = machine.feed(ev.Gone(EndReason.CALLER_HANGUP), 60_000)
+
+        assert [ev.DropTransfer(), ev.EndCall(EndReason.TRANSFER)] == actions
+
+    def test_a_line_that_ends_because_the_carrier_has_taken_the_caller_ends_the_transfer_well(self) -> None:
+        assert [ev.EndCall(EndReason.TRANSFER)] == transferring().feed(ev.Gone(EndReason.TRANSFER), 8000)
+
+    def test_the_service_may_end_a_call_that_is_being_put_through(self) -> None:
+        actions = transferring().feed(ev.Close(EndReason.DRAINED, "goodbye"), 8000)
+
+        assert [ev.DropTransfer(), ev.SayFixed("goodbye")] == actions
+
+    def test_a_caller_whom_the_carrier_gives_back_is_told_so(self) -> None:
+        machine = TurnMachine()
+
+        assert [ev.StartReply(1, ev.Input.UNREACHED, "desk")] == machine.feed(ev.Answered(unreached="desk"), 0)
+
+
 class TestTrouble:
     def test_thinking_long_is_bridged_once(self) -> None:
         machine = opened()
@@ -382,6 +458,19 @@ class TestTrouble:
 
         assert ev.SayFixed("trouble") in machine.feed(ev.ReplyFailed(machine.turn, "llm"), 5000)
         assert ev.EndCall(EndReason.ENGINE_FAILED) in machine.feed(ev.Drained(), 8000)
+
+    def test_where_there_is_an_operator_three_strikes_put_the_caller_through(self) -> None:
+        machine = TurnMachine()
+        machine.feed(ev.Answered("desk"), 0)
+        for at_ms in (1000, 2000):
+            machine.feed(ev.ReplyFailed(machine.turn, "llm"), at_ms)
+            machine.feed(ev.Drained(), at_ms + 300)
+            machine.feed(ev.Key("1", complete=True), at_ms + 500)
+
+        assert ev.SayFixed("putting_through") in machine.feed(ev.ReplyFailed(machine.turn, "llm"), 3000)
+        assert [ev.Transfer("desk")] == machine.feed(ev.Drained(), 5000)
+        assert [ev.SayFixed("trouble")] == machine.feed(ev.TransferFailed("busy"), 9000), "there is no way back"
+        assert [ev.EndCall(EndReason.ENGINE_FAILED)] == machine.feed(ev.Drained(), 12_000)
 
     def test_hold_music_is_asked_again_like_silence_but_not_for_ever(self) -> None:
         machine = opened()

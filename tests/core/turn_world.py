@@ -7,6 +7,7 @@ list of steps, sane or not, and asserts at every one what must always be true:
 4. Nothing happens after the end of the call, and it ends once.
 5. What is committed as heard is the beginning of what was generated, and no longer than what was played.
 6. Nothing but keys, hold, hang-up and the service itself cuts an uninterruptible notice short.
+7. A transfer ends exactly once, before the call is over; until then nobody but it is waited for.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from voicebot.core.turns import TurnMachine
 
 Step = tuple[str, int]
 OFTEN = "wait wait wait turn voice hush words speech audio done fail tool key pause backwards".split()
-SELDOM = "close hold back retime voice hush words speech engine engine yields".split()
+SELDOM = "close hold back retime voice hush words speech engine engine yields transfer joined unreached through".split()
 TIMINGS = (
     Timing(),
     Timing(barge_in=BargeIn.STRICT),
@@ -54,6 +55,8 @@ class World:
     """Turn to the position of its first sample."""
     ended: int = 0
     prepared: str | None = None
+    passing: bool = False
+    """A transfer is on its way."""
     seen: list[ev.Action] = field(default_factory=list)
     log: list[tuple[ev.Event, int]] = field(default_factory=list)
 
@@ -109,8 +112,17 @@ class World:
                 self.drained = True
             case ev.SayFixed():
                 self.queue(0, 1500)
+            case ev.Transfer(to):
+                assert to, "a transfer to nobody"
+                assert not self.passing, "two transfers at once"
+                assert not self.open_turns, "a transfer while a reply has not ended"
+                self.passing = True
+            case ev.DropTransfer():
+                assert self.passing, "there is no transfer"
+                self.passing = False
             case ev.EndCall():
                 assert self.prepared is None
+                assert not self.passing, "a transfer outlived its call"
                 self.ended += 1
             case _:
                 pass
@@ -169,6 +181,7 @@ class World:
             return
         assert not self.ledger.held or self.machine.state is State.YIELDING, "held for nobody"
         speaking = not self.ledger.empty and not self.ledger.held
+        assert self.passing == (self.machine.state in (State.TRANSFERRING, State.JOINED)), "who has the caller?"
         armed = self.machine.deadline() <= self.now + MAX_WAIT_MS
         assert self.voice or speaking or armed, f"dead air in {self.machine.state}"
 
@@ -202,6 +215,14 @@ class World:
             case "done":
                 self.feed(ev.ReplyDone(turn, EndReason.BOT_HANGUP if number % 9 == 0 else None))
                 self.check_drained()
+            case "transfer":  # said, heard, and on its way; what comes of it is for other steps
+                self.feed(ev.ReplyDone(turn, EndReason.TRANSFER, "desk"))
+                self.check_drained()
+            case "joined":
+                self.feed(ev.Joined())
+            case "unreached" | "through":
+                self.passing = False
+                self.feed(ev.TransferFailed("busy") if what == "unreached" else ev.PutThrough())
             case "backwards":
                 self.machine.feed(ev.Playing(), self.now - number)  # a clock that ran backwards
             case _ if event := self.simple(what, turn, number):
@@ -236,8 +257,8 @@ class World:
 
 def live(steps: Iterable[Step]) -> World:
     """A whole life, from the answer on; the call may be up still."""
-    world = World()
-    world.feed(ev.Answered())
+    world, steps = World(), list(steps)
+    world.feed(ev.Answered("operator" if len(steps) % 2 else "", "desk" if len(steps) % 5 == 0 else ""))
     for what, number in steps:
         world.do(what, number)
     return world

@@ -15,7 +15,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from voicebot.carriers.base import CallInfo, Digit, HungUp, Line, LineEvent
+from voicebot.carriers.base import CallInfo, Dial, Digit, HungUp, Line, LineEvent
 from voicebot.commands.serve import MAX_SOCKET_MESSAGE
 from voicebot.config import Settings
 from voicebot.core import dialplan, twilio_signature
@@ -85,7 +85,13 @@ class ToneRuntime:
     async def list_rejected(self, info: CallInfo, name: str, why: str) -> None:
         await self.log.rejected(info, name, why)
 
-    async def run_call(self, line: Line, plan: Dialplan, watch: Callable[[Record], None] | None = None) -> EndReason:
+    async def run_call(
+        self,
+        line: Line,
+        plan: Dialplan,
+        watch: Callable[[Record], None] | None = None,
+        dial: Dial | None = None,
+    ) -> EndReason:
         self.opened.append(line.info)
         await self.log.started(line.info, plan.name, datetime.now(UTC), "")
         self.calls[line.info.call_id] = line

@@ -19,6 +19,7 @@ from voicebot.audio.frames import FRAME_SAMPLES, RATE
 from voicebot.audio.levels import peak_dbfs
 from voicebot.call.recorder import Recorder
 from voicebot.carriers.base import Audio, Digit, Hold, HungUp, Line, LineEvent, Malformed, Played
+from voicebot.core.timeline import EndReason
 from voicebot.errors import PeerError
 
 EPOCH = 1 << 20
@@ -120,14 +121,14 @@ class Bridge:
                 each.cancel()
 
 
-async def follow(events: AsyncIterator[LineEvent], take: Callable[[LineEvent], None]) -> None:
-    """Take what a line brings until it has ended, or is dead."""
+async def follow(events: AsyncIterator[LineEvent], take: Callable[[LineEvent], None]) -> str:
+    """Take what a line brings until it has ended, or is dead. Why, as `HungUp` has it."""
     while True:
         try:
             async with asyncio.timeout(SILENT_S):
                 event = await anext(events)
         except (StopAsyncIteration, TimeoutError):
-            return
+            return EndReason.MEDIA_LOST.value
         take(event)
         if isinstance(event, HungUp):
-            return
+            return event.reason

@@ -26,6 +26,8 @@ MAX_TOOLS = 5
 """Tools in one turn; more is a model going round in circles."""
 ENDINGS = frozenset({"transfer", "hang_up"})
 """Built-in tools that end the call once the text before them was heard."""
+MAX_BRIEFING = 600
+"""Letters; nobody listens longer before they take a call."""
 CLAUSES_AHEAD = 8
 """Clauses the agent may be ahead of the synthesiser; then the agent waits."""
 
@@ -36,6 +38,8 @@ class Ending:
 
     transfer_to: str = ""
     """Name of one of the dialplan's transfers; empty to hang up."""
+    briefing: str = ""
+    """What to say of this caller to whoever takes the call; empty for the dialplan's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Cascade:
             if call is None:
                 return None
             if call.name in ENDINGS:
-                return Ending(str(call.args.get("to", "")) if call.name == "transfer" else "")
+                return _ending(call)
             turn = await self._run_tool(call)
         raise PeerError("The agent asked for too many tools in one turn.")
 
@@ -158,6 +162,12 @@ class Cascade:
         if not timed:  # no word times: spread the words over what was played
             words = tuple(SpokenWord(text, at - untimed) for at, text in align(clause, untimed))
             mouth.play(b"", words, interruptible)
+
+
+def _ending(call: ToolCall) -> Ending:
+    if call.name != "transfer":
+        return Ending()
+    return Ending(str(call.args.get("to", "")), str(call.args.get("briefing", ""))[:MAX_BRIEFING])
 
 
 def _generator(source: Any) -> Any:

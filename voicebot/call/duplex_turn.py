@@ -27,6 +27,7 @@ from voicebot.core.dialogue import (
     ToolCall,
     ToolDone,
     Unasked,
+    Unreached,
 )
 from voicebot.core.guide import Guide, Leave, Move
 from voicebot.core.retelling import in_words
@@ -97,6 +98,10 @@ class Turn:
             case Returned():
                 self._drop_unasked()
                 return await self._move(self.guide.returned(obeys))
+            case Unreached(to):
+                self._drop_unasked()
+                self._tell(Message("user", in_words(turn)))
+                return await self._move(self.guide.unreached(to, obeys))
             case ToolDone():
                 return None
             case _:

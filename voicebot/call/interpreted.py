@@ -17,7 +17,7 @@ from voicebot.call.agents import BROWSER, Agents
 from voicebot.call.ducked import Ducked
 from voicebot.call.interpreter import Side
 from voicebot.call.session import Session
-from voicebot.carriers.base import CallInfo, Line
+from voicebot.carriers.base import CallInfo, Dial, Line
 from voicebot.core import interpreting
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.interpreting import CALLEE, CALLER, words_for
@@ -30,8 +30,6 @@ RING_S = 45.0
 """For the other side to answer."""
 GOODBYE_S = 12.0
 """For the other side to be told that nobody is there any more."""
-Dial = Callable[[str], Awaitable[Line]]
-"""A destination as a dialplan writes it; the line is answered, or `PeerError`."""
 _log = log.get("interpreted")
 
 

@@ -25,7 +25,18 @@ from voicebot.core import duplex as dx
 from voicebot.core import events as ev
 from voicebot.core import interpreting
 from voicebot.core.conversation import Message
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone, Unasked
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    LlmEvent,
+    Opening,
+    Pressed,
+    Returned,
+    Silent,
+    ToolDone,
+    Unasked,
+    Unreached,
+)
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.timeline import EndReason
@@ -131,7 +142,7 @@ class Side:
             case Unasked():
                 while self._incoming.waiting:
                     await self._speak(self._incoming.next(), mouth)
-            case Pressed() | Silent() | ToolDone():
+            case Pressed() | Silent() | Unreached() | ToolDone():
                 pass
             case _:
                 assert_never(turn)

@@ -9,6 +9,7 @@ from voicebot.call.duplex import Native
 from voicebot.call.interpreter import Side
 from voicebot.call.prompts import Prompts
 from voicebot.call.tools import Tools
+from voicebot.carriers.base import Dial
 from voicebot.core.events import Timing
 from voicebot.engines.base import Agent, Ears, Eot, Mouth, Vad
 
@@ -31,3 +32,7 @@ class Parts:
     """The clock that this call shares with all others."""
     native: Native | Side | None = None
     """The speech-to-speech engine that leads the call, in the place of agent and voice; `agent` is this, too, then."""
+    dial: Dial | None = None
+    """How somebody else is called while this call is up, where that can be done."""
+    unreached: str = ""
+    """The transfer that failed, where the carrier gives back a caller that it had taken; `agent` knows the call."""

@@ -142,7 +142,7 @@ class Replies:
             return
         self._on_made()
         reason = None if ending is None else EndReason.TRANSFER if ending.transfer_to else EndReason.BOT_HANGUP
-        self._feed(ev.ReplyDone(turn, reason))
+        self._feed(ev.ReplyDone(turn, reason, ending.transfer_to if ending else ""))
         self._playback.check_drained(again=self._spoke == turn)  # its end may come after its last sound was heard
 
     async def _run_tool(self, call: ToolCall) -> ToolDone:

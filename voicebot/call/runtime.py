@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from zoneinfo import ZoneInfo
 from voicebot import __version__, log
 from voicebot.call.agents import Agents
 from voicebot.call.duplex import Native
-from voicebot.call.interpreted import Booth, Dial
+from voicebot.call.interpreted import Booth
 from voicebot.call.interpreter import Side
 from voicebot.call.interpreting_cascade import interpreters
 from voicebot.call.parts import Parts
@@ -28,7 +29,7 @@ from voicebot.call.prompts import PromptCache
 from voicebot.call.session import Session
 from voicebot.call.stack import Engines, Make, Stack, lack, make
 from voicebot.call.tools import Toolbox, Tools
-from voicebot.carriers.base import CallInfo, Line
+from voicebot.carriers.base import CallInfo, Dial, Line
 from voicebot.config import Settings
 from voicebot.core import dialplan as dp
 from voicebot.core import interpreting, manners
@@ -48,6 +49,8 @@ from voicebot.errors import UsageError, VoicebotError
 
 GOODBYE_S = 10.0
 """For the last sentence of calls that are still up when the drain deadline has come."""
+MOST_LEFT = 100
+"""Calls that were put through last, and may come back."""
 LOG_DEADLINE_S = 2.0
 """The call list may be late or gone; the caller does not wait for it."""
 _log = log.get("runtime")
@@ -89,6 +92,8 @@ class Runtime:
         self._files: dict[Path, float] = {}
         self._eot: Eot | None = None
         self._agents = Agents()
+        self._left: OrderedDict[str, GuardedLlm] = OrderedDict()
+        """Agents of calls that were put through, by call id: they know the conversation."""
         self._state = "starting"
         self._idle = asyncio.Event()
         self._idle.set()
@@ -225,8 +230,9 @@ class Runtime:
         dial: Dial | None = None,
         side: Side | None = None,
     ) -> EndReason:
-        """Carry one call from answer to end. The call is listed before its first audio is sent. `dial` calls the other
-        side of an interpreted one; `side` is which of its sides this line is."""
+        """Carry one call from answer to end. The call is listed before its first audio is sent. `dial` calls others
+        meanwhile: the other side of an interpreted call, or whom the caller is put through to; `side` is which side of
+        an interpreted one this line is."""
         if side is None and self._agents.is_one(dialplan, line):
             return await self._agents.serve(dialplan.name, line)
         if dialplan.mode == "interpret" and side is None:
@@ -242,6 +248,10 @@ class Runtime:
         guarding = side.watch if side else Watch()
         ears, parts = self.parts(context, toolbox, guarding, responder)
         parts = replace(parts, native=side, agent=side) if side else parts
+        parts = replace(parts, dial=dial, unreached=info.unreached)
+        if info.continues and (agent := self._left.pop(info.continues, None)):
+            agent.watched_by(guarding)
+            parts = replace(parts, agent=agent)
         session = Session(line, dialplan, parts, folder, self.settings.record, watch)
         guarding.tell = partial(session.note, "engine")
         session.open_record(
@@ -252,6 +262,7 @@ class Runtime:
             responder=responder,
             engines=stack.names,
             version=__version__,
+            **({"continues": info.continues} if info.continues else {}),
             started_at=started.isoformat(timespec="milliseconds"),
         )
         self.calls[info.call_id] = session
@@ -266,6 +277,10 @@ class Runtime:
             if not self.calls:
                 self._idle.set()
             ended = session.reason or EndReason.CRASHED
+            if ended is EndReason.TRANSFER and isinstance(parts.agent, GuardedLlm):
+                self._left[info.call_id] = parts.agent  # should the carrier give the caller back
+                while len(self._left) > MOST_LEFT:
+                    self._left.popitem(last=False)
             seconds = line.clock_ms() / 1000
             await self._list(lambda log: log.ended(info.call_id, ended, seconds, session.turns))
         return reason

@@ -24,6 +24,7 @@ from voicebot.call.pauses import Pauses
 from voicebot.call.playback import Playback
 from voicebot.call.recorder import Recorder
 from voicebot.call.replies import Replies
+from voicebot.call.transfers import Transfers
 from voicebot.call.turn_input import MASK, caller_turn, logged, record_of
 from voicebot.carriers.base import RATE, Audio, Digit, Hold, HungUp, Line, LineEvent, Malformed, Played
 from voicebot.core import events as ev
@@ -45,7 +46,6 @@ from voicebot.errors import PeerError
 FLUSH_BEATS = 10
 MEDIA_LOST_S = 15.0
 """No caller audio for this long: the stream is dead, whatever the socket says."""
-LAST_WORDS_S = 8.0
 CLOSE_S = 5.0
 """The line has this long to end after a hang-up."""
 _log = log.get("call")
@@ -131,7 +131,8 @@ class Session:
             self._pauses = Pauses(self.dialplan, self._parts.eot, self._group, self._weigh_pause)
             self._leave_beat = self._parts.beat.join(self._beat)
             self._expect()
-            self._feed(ev.Answered())
+            self._transfers = Transfers(self.line, self.dialplan, self._parts, self._recorder, self._group, self._feed)
+            self._feed(ev.Answered(self.dialplan.operator, self._parts.unreached))
             async with aclosing(self.line.events()) as events:
                 async for event in events:
                     self._on_line(event)
@@ -166,6 +167,10 @@ class Session:
     # --- in: from line and ear to the machine
 
     def _on_line(self, event: LineEvent) -> None:
+        if isinstance(event, Audio):
+            self._last_audio_s = self._loop.time()
+        if self._transfers.take(event):
+            return
         match event:
             case Audio():
                 self._on_audio(event)
@@ -186,7 +191,6 @@ class Session:
                 assert_never(event)
 
     def _on_audio(self, audio: Audio) -> None:
-        self._last_audio_s = self._loop.time()
         self._recorder.caller(audio.pcm, audio.at)
         self._replies.hear(audio.pcm, self.machine.state is State.AWAY)
         for voice in self._ear.hear(audio, self._playback.speaking):
@@ -314,18 +318,18 @@ class Session:
             case ev.CloseEar():
                 self._ear.close()
             case ev.SayFixed(sentence):
-                self._say_fixed(sentence)
+                self._replies.say_fixed(sentence, self.dialplan.sentences.named(sentence))
             case ev.CommitHeard(turn, complete):
                 self._replies.commit(turn, complete)
+            case ev.Transfer(to):
+                ending = self._replies.ending
+                self._transfers.start(to, ending.briefing if ending else "")
+            case ev.DropTransfer():
+                self._transfers.stop()
             case ev.EndCall(reason):
                 self._end(reason)
             case _:
                 assert_never(action)
-
-    def _say_fixed(self, sentence: str) -> None:
-        if sentence == "trouble" and self.dialplan.operator:
-            sentence = "putting_through"
-        self._replies.say_fixed(sentence, self.dialplan.sentences.named(sentence))
 
     def _start_reply(self, start: ev.StartReply) -> None:
         self._keys = 0
@@ -364,21 +368,5 @@ class Session:
         self.reason = reason
         self._replies.end()
         self._scope.reschedule(self._loop.time() + CLOSE_S)
-        self._group.create_task(self._leave(reason))
-
-    async def _leave(self, reason: EndReason) -> None:
-        ending = self._replies.ending
-        destination = ending.transfer_to if ending and reason is EndReason.TRANSFER else ""
-        if reason is EndReason.ENGINE_FAILED:
-            destination = self.dialplan.operator
-        self.reason = await leave(self.line, self.dialplan, reason, destination, self.note, self._apologise)
-
-    async def _apologise(self) -> None:
-        """The caller was to be put through, and nobody took it: the last thing heard must not be a promise."""
-        self._scope.reschedule(self._loop.time() + LAST_WORDS_S + CLOSE_S)
-        self._replies.say_fixed("trouble", self.dialplan.sentences.trouble)
-        try:
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self._playback.heard_out()
-        except TimeoutError:
-            pass
+        if not self._transfers.taken:
+            self._group.create_task(leave(self.line, reason))

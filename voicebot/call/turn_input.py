@@ -8,7 +8,7 @@ from typing import assert_never
 from voicebot.audio.tone import Tone
 from voicebot.core import events as ev
 from voicebot.core import turn_log
-from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Returned, Silent, ToolDone, Unasked
+from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Returned, Silent, ToolDone, Unasked, Unreached
 from voicebot.core.events import Input, StartReply
 from voicebot.core.timeline import Record
 from voicebot.core.words import Words
@@ -32,6 +32,8 @@ def caller_turn(start: StartReply, words: Words, onset_ms: int, end_ms: int, ton
             return Returned()
         case Input.UNASKED:
             return Unasked()
+        case Input.UNREACHED:
+            return Unreached(start.text)
         case _:
             assert_never(start.input)
 
@@ -65,7 +67,7 @@ def record_of(
             return Record(now_ms, "turn", {"turn": start.turn, **fields})
         case Silent(count):
             return Record(now_ms, "silence", {"count": count})
-        case Opening() | Returned() | Unasked() | ToolDone():
+        case Opening() | Returned() | Unasked() | Unreached() | ToolDone():
             return None
         case _:
             assert_never(turn)

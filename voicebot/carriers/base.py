@@ -5,7 +5,7 @@ Audio on a line is 8 kHz mono signed 16-bit little-endian PCM; G.711 stays insid
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ __all__ = [
     "RATE",
     "Audio",
     "CallInfo",
+    "Dial",
     "Digit",
     "Hold",
     "HungUp",
@@ -71,7 +72,8 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
-    """The far end is gone. `reason` is an `EndReason` value: caller_hangup or media_lost."""
+    """The far end is gone. `reason` is an `EndReason` value: caller_hangup, media_lost, or transfer once `transfer` was
+    accepted."""
 
     reason: str
 
@@ -90,6 +92,10 @@ class CallInfo:
     called: str
     carrier_call_id: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    continues: str = ""
+    """The call, by our id, that the carrier gives back: it had been put through, and nobody took it."""
+    unreached: str = ""
+    """… the name of that transfer."""
 
 
 class Line(Protocol):
@@ -118,9 +124,16 @@ class Line(Protocol):
         ...
 
     async def transfer(self, destination: str) -> None:
-        """Hand the caller to `destination` (a number or URI the dialplan named). `PeerError` when refused."""
+        """Hand the caller to `destination` (a number or URI the dialplan named); then the line ends by itself.
+        `PeerError` when nobody takes the caller, who is here still; `CannotTransfer` when this line or its far end does
+        no such thing."""
         ...
 
     async def hangup(self, reason: str) -> None:
         """End the call; harmless when it has ended already."""
         ...
+
+
+Dial = Callable[[str], Awaitable[Line]]
+"""Calls a number or URI of the dialplan over a line of its own. Answered, or `PeerError`, in time; cancelled, it hangs
+up."""

@@ -110,6 +110,7 @@ class MediaStream:
         self._bad: deque[float] = deque(maxlen=FLOOD)
         self._all: deque[float] = deque(maxlen=RUSH)
         self._reason = EndReason.MEDIA_LOST
+        self._goes_as: EndReason | None = None
         self._gone = False
 
     @property
@@ -141,7 +142,7 @@ class MediaStream:
             finally:
                 self._gone = True
                 writer.cancel()
-            yield HungUp(self._reason.value)
+            yield HungUp((self._goes_as or self._reason).value)
 
     async def _receive(self) -> str | bytes | None:
         """The next message; None when the socket is closed, by whomever."""
@@ -236,7 +237,12 @@ class MediaStream:
         return self._clock.ms()
 
     async def transfer(self, destination: str) -> None:
-        await self._transfer(destination)
+        self._goes_as = EndReason.TRANSFER  # from now on: the stream may end before the request has an answer
+        try:
+            await self._transfer(destination)
+        except PeerError:
+            self._goes_as = None
+            raise
 
     async def hangup(self, reason: str) -> None:
         if not self._gone:

@@ -21,7 +21,7 @@ from voicebot.carriers.media_stream import MediaClock
 from voicebot.carriers.sip_process import Worker
 from voicebot.core.sip_link import Heard, Kind, Message, Say, message
 from voicebot.core.timeline import EndReason
-from voicebot.errors import PeerError
+from voicebot.errors import CannotTransfer, PeerError
 
 WAITING_EVENTS = 1000
 """Ten seconds that nobody reads; over it audio is dropped, and its place is silence."""
@@ -31,9 +31,12 @@ GAP_SAMPLES = 10 * RATE
 """A hole in the audio larger than this is not filled: something else is wrong."""
 HANGUP_S = 2.0
 """For the far end to answer our BYE."""
-TRANSFER_S = 3.5
-"""For the far end to say how the transfer went: a call that ends has five seconds for all of it. A transfer that only
-rings by then is taken for good, and the far end goes on with it by itself, as RFC 5589 has it."""
+TRANSFER_S = 30.0
+"""For the far end to say how the transfer went. One that only rings by then is taken for good, and the far end goes on
+with it by itself, as RFC 5589 has it."""
+REFER_S = 5.0
+"""For it to say whether it takes the REFER at all."""
+REQUEST_TIMEOUT = 408
 DIGITS = frozenset("0123456789*#ABCD")
 _log = log.get("sip")
 
@@ -52,6 +55,7 @@ class SipLine:
         self._held = False
         self._keys: Dtmf | None = None
         self._passed: asyncio.Queue[dict[str, Any]] = asyncio.Queue(8)
+        self._goes_as = EndReason.CALLER_HANGUP
         self._gone = False
         self.dropped = 0
         self.figures: dict[str, Any] = {}
@@ -87,7 +91,7 @@ class SipLine:
             case Kind.ENDED:
                 self.ended = told.facts
                 lost = self.ended["cause"] == "media_lost"
-                self._end(EndReason.MEDIA_LOST if lost else EndReason.CALLER_HANGUP)
+                self._end(EndReason.MEDIA_LOST if lost else self._goes_as)
             case _:
                 pass
 
@@ -145,6 +149,17 @@ class SipLine:
             return False
         return not self._gone
 
+    @property
+    def way_closed(self) -> bool:
+        """Whether a call out that was not answered might be by another way: nobody said no."""
+        code = int(self.ended.get("code", 0))
+        return code >= 500 or code == REQUEST_TIMEOUT
+
+    @property
+    def why_not(self) -> str:
+        """What ended a call that was not answered; empty while nobody said."""
+        return f"{self.ended['code']} {self.ended['reason']}" if self.ended.get("code") else ""
+
     async def events(self) -> AsyncGenerator[LineEvent, None]:
         while True:
             while self._in:
@@ -182,20 +197,29 @@ class SipLine:
     # --- the end
 
     async def transfer(self, destination: str) -> None:
-        """REFER (RFC 3515), and wait for what the far end reports; then it is its call, and ours ends. `PeerError` when
-        it fails: the call is as it was, and the bot may go on."""
+        """REFER (RFC 3515), and wait for what the far end reports; then it is its call, and ours ends."""
+        while not self._passed.empty():
+            self._passed.get_nowait()
         self._tell(message(Kind.PASS_ON, self._number, to=self._address(destination)))
-        told: dict[str, Any] = {"code": 408, "reason": "nothing was said of it"}
-        try:
-            async with asyncio.timeout(TRANSFER_S):
-                told = await self._passed.get()
-                while told["code"] < 300 and not told["final"]:
-                    told = await self._passed.get()
-        except TimeoutError:
-            pass
-        if told["code"] >= 300:
-            raise PeerError(f"The far end could not transfer: {told['code']} {told['reason']}.")
+        told = await self._told_of_transfer(REFER_S)
+        if told is None or told["code"] >= 300:
+            raise CannotTransfer(f"the far end takes no REFER: {_said(told)}")
+        # It has accepted: many end our call themselves as soon as the other stands.
+        self._goes_as = EndReason.TRANSFER
+        until_s = time.monotonic() + TRANSFER_S
+        while told is not None and told["code"] < 300 and not told["final"]:
+            told = await self._told_of_transfer(until_s - time.monotonic())
+        if told is not None and told["code"] >= 300:
+            self._goes_as = EndReason.CALLER_HANGUP
+            raise PeerError(f"the far end did not reach them: {_said(told)}")
         await self.hangup(EndReason.TRANSFER.value)
+
+    async def _told_of_transfer(self, seconds: float) -> dict[str, Any] | None:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._passed.get()
+        except TimeoutError:
+            return None
 
     async def hangup(self, reason: str) -> None:
         if self._gone:
@@ -206,3 +230,7 @@ class SipLine:
                 await self._over.wait()
         except TimeoutError:
             self._end(EndReason.MEDIA_LOST)
+
+
+def _said(told: dict[str, Any] | None) -> str:
+    return "no answer" if told is None else f"{told['code']} {told['reason']}"

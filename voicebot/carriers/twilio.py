@@ -48,10 +48,11 @@ def client(account_sid: str, auth_token: str, api_url: str = API) -> Client:
 
 
 class TwilioRest:
-    """What a live call needs of the REST API. Blocking requests run in a thread."""
+    """What a live call needs of the REST API. Blocking requests run in a thread. `dialled` is the URL that is asked
+    once a transfer is over, however it went."""
 
-    def __init__(self, account_sid: str, auth_token: str, api_url: str = API) -> None:
-        self._client = client(account_sid, auth_token, api_url)
+    def __init__(self, account_sid: str, auth_token: str, api_url: str = API, dialled: str = "") -> None:
+        self._client, self._dialled = client(account_sid, auth_token, api_url), dialled
 
     async def hang_up(self, call_sid: str) -> None:
         """Harmless when the call is over already."""
@@ -59,7 +60,7 @@ class TwilioRest:
 
     async def transfer(self, call_sid: str, destination: str) -> None:
         """Dial `destination` for the caller; `PeerError` when Twilio refuses."""
-        await self._update(call_sid, twiml=dial(destination))
+        await self._update(call_sid, twiml=dial(destination, self._dialled))
 
     async def _update(self, call_sid: str, **change: str) -> None:
         try:
@@ -112,10 +113,11 @@ def twilio_line(
     return line
 
 
-def dial(destination: str) -> str:
-    """TwiML that passes the caller on to a number or a SIP address of the dialplan."""
+def dial(destination: str, dialled: str = "") -> str:
+    """TwiML that passes the caller on to a number or a SIP address of the dialplan, and asks the URL `dialled` for more
+    once that call is over, or nobody took it."""
     response = VoiceResponse()
-    verb = response.dial(answer_on_bridge=True, timeout=30)
+    verb = response.dial(answer_on_bridge=True, timeout=30, **({"action": dialled} if dialled else {}))
     if destination.startswith("sip:"):
         verb.sip(destination)
     else:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Annotated
 
 import typer
@@ -19,7 +18,7 @@ from voicebot.carriers.twilio import client
 from voicebot.commands.call import show
 from voicebot.config import Settings
 from voicebot.core.dialplan import Dialplan
-from voicebot.core.sip_accounts import Account, accounts
+from voicebot.core.sip_accounts import NUMBER, Account, Way, accounts, ways
 from voicebot.core.timeline import EndReason
 from voicebot.errors import PeerError, UsageError
 from voicebot.service.sip import lacking, setup
@@ -27,9 +26,6 @@ from voicebot.service.store import Store
 
 READY_S = 10.0
 RING_S = 45.0
-REQUEST_TIMEOUT = 408
-_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
-_ADDRESS = re.compile(r"sips?:[^\s<>\"?]+")
 
 
 def dial(
@@ -45,26 +41,13 @@ def dial(
     if not set(keys) <= DIGITS:
         raise UsageError(f"{keys} are not all keys of a telephone: 0-9, *, #, A-D.")
     own = accounts(settings.sip_accounts.get_secret_value())
-    if _NUMBER.fullmatch(to) and not own:
+    if NUMBER.fullmatch(to) and not own:
         _twilio(settings, to, caller)
         return
     found = ways(to, own)
     if lack := lacking(settings.model_copy(update={"sip_port": settings.sip_port or 1, "sip_workers": 1})):
         raise UsageError(f"SIP cannot be used here: {lack}")
     asyncio.run(_dial(settings, found, dialplan, keys))
-
-
-Way = tuple[str, Account | None]
-"""The SIP address to call, and the account to call it with."""
-
-
-def ways(to: str, own: tuple[Account, ...]) -> list[Way]:
-    """In the order to try them: for a number every account, for an address the account at its host, or none."""
-    if _NUMBER.fullmatch(to) and own:
-        return [(account.address(to), account) for account in own]
-    if _ADDRESS.fullmatch(to):
-        return [(to, next((each for each in own if f"@{each.host}" in to), None))]
-    raise UsageError(f"{to} is neither a number such as +15551234567 nor an address such as sip:anna@example.com.")
 
 
 async def _dial(settings: Settings, found: list[Way], name: str, keys: str) -> None:
@@ -121,11 +104,9 @@ async def _reach(worker: Worker, found: list[Way], own: tuple[Account, ...], con
             if await line.answered(RING_S):
                 return line
         await line.hangup(EndReason.BOT_HANGUP.value)
-        code = int(line.ended.get("code", 0))
-        if code < 500 and code != REQUEST_TIMEOUT:
+        if not line.way_closed:
             break
-    why = f"{code} {line.ended['reason']}" if code else f"no answer in {RING_S:.0f} s"
-    raise PeerError(f"{to} was not reached: {why}.")
+    raise PeerError(f"{to} was not reached: {line.why_not or f'no answer in {RING_S:.0f} s'}.")
 
 
 async def _talk(runtime: Runtime, line: SipLine, plan: Dialplan, console: Console) -> None:
@@ -144,7 +125,7 @@ def _twilio(settings: Settings, to: str, caller: str) -> None:
             "A number needs a SIP account (VOICEBOT_SIP_ACCOUNTS), or Twilio: VOICEBOT_TWILIO_ACCOUNT_SID, "
             "VOICEBOT_TWILIO_AUTH_TOKEN and VOICEBOT_PUBLIC_URL."
         )
-    if not _NUMBER.fullmatch(caller):
+    if not NUMBER.fullmatch(caller):
         raise UsageError("Say which number of yours calls: --from +15551234567.")
     twilio = client(settings.twilio_account_sid, token, settings.twilio_api_url)
     try:

@@ -51,6 +51,14 @@ class Unasked:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreached:
+    """The transfer that the last reply asked for has failed: nobody took the caller, who is with us still."""
+
+    to: str
+    """Its name."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolDone:
     """The result of the last `ToolCall` that the reply asked for."""
 
@@ -59,7 +67,7 @@ class ToolDone:
     result: Mapping[str, Any]
 
 
-CallerTurn = Opening | Heard | Pressed | Silent | Returned | Unasked | ToolDone
+CallerTurn = Opening | Heard | Pressed | Silent | Returned | Unasked | Unreached | ToolDone
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def check(plan: Dialplan) -> Iterator[Fault]:
     slots = collected | (_intent_slots(plan) & known)
     for name, node in plan.nodes.items():
         yield from check_node(plan, ("nodes", name), node, slots, known)
+    yield from _transfers(plan, slots)
     yield from _agreeing(plan)
     yield from reach(plan)
 
@@ -91,11 +92,6 @@ def _general(plan: Dialplan) -> Iterator[Fault]:
             if not _PATTERN.match(pattern):
                 hint = "Write a number like +15551234567, a SIP user, or the beginning of one and '*'."
                 yield Fault(("takes", key, place), f"{pattern!r} is no number and no SIP user.", hint)
-    for name, transfer in plan.transfers.items():
-        if not _DESTINATION.match(transfer.to):
-            hint = "Write it like +15551234567 or sip:desk@example.org."
-            yield Fault(("transfers", name, "to"), f"{transfer.to!r} cannot be called.", hint)
-        yield from check_texts(plan, ("transfers", name, "say"), transfer.say, set())
     if plan.operator and plan.operator not in plan.transfers:
         yield Fault(
             ("operator",), f"There is no transfer {plan.operator!r}.", did_you_mean(plan.operator, plan.transfers)
@@ -108,6 +104,22 @@ def _general(plan: Dialplan) -> Iterator[Fault]:
     for name in ("one_moment", "sorry", "goodbye", "busy"):
         if not getattr(plan.sentences, name).strip():
             yield Fault(("sentences", name), "This sentence is empty.", "Write what the bot should say.")
+
+
+def _transfers(plan: Dialplan, slots: set[str]) -> Iterator[Fault]:
+    for name, transfer in plan.transfers.items():
+        path: Path = ("transfers", name)
+        if not _DESTINATION.match(transfer.to):
+            hint = "Write it like +15551234567 or sip:desk@example.org."
+            yield Fault((*path, "to"), f"{transfer.to!r} cannot be called.", hint)
+        yield from check_texts(plan, (*path, "say"), transfer.say, set())
+        yield from check_texts(plan, (*path, "unreached"), transfer.unreached, set())
+        yield from check_texts(plan, (*path, "briefing"), transfer.briefing, slots)
+        if not transfer.briefing:
+            yield Fault((*path, "briefing"), "Nobody takes a call of which nothing is said.", "Write a sentence.")
+        if transfer.on_failure and transfer.on_failure not in plan.nodes:
+            hint = did_you_mean(transfer.on_failure, plan.nodes)
+            yield Fault((*path, "on_failure"), f"There is no node {transfer.on_failure!r}.", hint)
 
 
 def _types(plan: Dialplan) -> Iterator[Fault]:

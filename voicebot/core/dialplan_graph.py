@@ -40,7 +40,9 @@ def reach(plan: Dialplan) -> Iterator[Fault]:
     if plan.start not in plan.nodes:
         yield Fault(("start",), f"There is no node {plan.start!r}.", did_you_mean(plan.start, plan.nodes))
         return
-    seen, waiting = {plan.start}, [plan.start]
+    after_transfers = {t.on_failure for t in plan.transfers.values() if t.on_failure in plan.nodes}
+    seen = {plan.start, *after_transfers}
+    waiting = list(seen)
     while waiting:
         for _, target in edges(plan.nodes[waiting.pop()]):
             if target in plan.nodes and target not in seen:

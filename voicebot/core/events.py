@@ -19,6 +19,8 @@ class State(StrEnum):
     SPEAKING = "speaking"
     YIELDING = "yielding"
     AWAY = "away"
+    TRANSFERRING = "transferring"
+    JOINED = "joined"
     CLOSING = "closing"
     ENDED = "ended"
 
@@ -74,6 +76,10 @@ class Timing:
     """Between keyed digits."""
     away_ms: int = 600000
     """On hold for this long, the caller is gone."""
+    company_ms: int = 6000
+    """Who waits to be put through hears a word this often."""
+    transfer_ms: int = 75000
+    """A transfer that has come to nothing by then has failed, whatever is still being tried."""
     silences: int = 4
     """Silences in a row after which the call is closed, whatever the agent would still ask."""
     strikes: int = 3
@@ -86,6 +92,11 @@ class Timing:
 @dataclass(frozen=True, slots=True)
 class Answered:
     """The call is up: open it."""
+
+    operator: str = ""
+    """The transfer for a call whose engines fail."""
+    unreached: str = ""
+    """The transfer that failed, where the carrier gives back a caller that it had taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,8 @@ class ReplyDone:
 
     turn: int
     ending: EndReason | None = None
+    transfer_to: str = ""
+    """With `EndReason.TRANSFER`: the name of the transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,23 @@ class TakenBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """Somebody has taken the caller: the two talk to each other, over us."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutThrough:
+    """The caller is somebody else's now, or was, and they have hung up."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """Nobody took the caller, who is with us still."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retime:
     """From now on turns are taken like this."""
 
@@ -226,8 +256,8 @@ class Tick:
 
 Event = (
     Answered | VoiceStarted | VoiceStopped | Speech | TurnMayEnd | WordsHeard | ReplyAudio | ReplyDone | ReplyFailed
-    | ToolStarted | EngineSpeaks | EngineYields | Playing | Drained | Key | PutOnHold | TakenBack | Retime | Close
-    | Gone | Tick
+    | ToolStarted | EngineSpeaks | EngineYields | Playing | Drained | Key | PutOnHold | TakenBack | Joined | PutThrough
+    | TransferFailed | Retime | Close | Gone | Tick
 )  # fmt: skip
 
 # --- actions ----------------------------------------------------------------------------------------------
@@ -242,6 +272,8 @@ class Input(StrEnum):
     """The caller is back from hold."""
     UNASKED = "unasked"
     """Nobody spoke that we had heard, and a native engine speaks."""
+    UNREACHED = "unreached"
+    """A transfer failed, and the caller is back with us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +281,7 @@ class StartReply:
     turn: int
     input: Input
     text: str = ""
-    """Words spoken or digits keyed."""
+    """Words spoken, digits keyed, or the name of the transfer that failed."""
     count: int = 0
     """Silences in a row."""
 
@@ -317,13 +349,26 @@ class CommitHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """Put the caller through. Followed by one of `PutThrough`, `TransferFailed` and the action `DropTransfer`."""
+
+    to: str
+    """Its name in the dialplan."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropTransfer:
+    """Nobody wants it any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndCall:
-    """The one clean-up: hang up (or let a transfer go) and finish the record."""
+    """The one clean-up: hang up, where the line has not ended, and finish the record."""
 
     reason: EndReason
 
 
 Action = (
     StartReply | Prepare | DropPrepared | CancelReply | HoldPlayout | ResumePlayout | DropPlayout | OpenEar | FinishEar
-    | CloseEar | SayFixed | CommitHeard | EndCall
+    | CloseEar | SayFixed | CommitHeard | Transfer | DropTransfer | EndCall
 )  # fmt: skip

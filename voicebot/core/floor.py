@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from voicebot.core import events as ev
 from voicebot.core.events import MAX_WAIT_MS, Action, BargeIn, Event, State, Timing
@@ -42,6 +44,13 @@ class Floor:
         self.failures = 0
         self.audio_by = 0  # when the reply must have audio
         self.away_until = 0
+        self.operator = ""
+        self.transfer_to = ""
+        self.passing = False  # a transfer has begun, and nothing has come of it yet
+        self.passing_until = 0
+        self.last_resort = False  # … because our engines have failed: there is no way back to them
+        self.held = False  # by a telephone that calls somebody else meanwhile
+        self.unreached = ""  # the transfer that failed while we were held
 
     def ignore(self, event: Event) -> list[Action]:
         self.ignored[f"{self.state}/{type(event).__name__}"] += 1
@@ -93,7 +102,7 @@ class Floor:
         self.turn += 1
         self.replying, self.reply_done, self.failed, self.tool = True, False, False, False
         self.digits, self.carried, self.ending, self.spoke, self.unasked = "", "", None, False, False
-        if text or input is ev.Input.KEYED:
+        if input is ev.Input.KEYED or (input is ev.Input.SPOKEN and text):
             self.silences = 0
         filler_ms = self.timing.silent_filler_ms if input is ev.Input.SILENCE else self.timing.filler_ms
         self.go(State.THINKING, filler=filler_ms, first_audio=self.timing.first_audio_ms)
@@ -109,7 +118,9 @@ class Floor:
         return [*cancel, ev.DropPlayout(), ev.CommitHeard(self.turn, complete=False)]
 
     def end(self, reason: EndReason) -> list[Action]:
-        actions = self.close_ear() + self.abandon_reply()
+        actions = self.close_ear() + self.abandon_reply() + self.drop_transfer()
+        if reason is EndReason.TRANSFER and self.last_resort:
+            reason = EndReason.ENGINE_FAILED
         self.go(State.ENDED)
         return [*actions, ev.EndCall(reason)]
 
@@ -178,7 +189,7 @@ class Floor:
         actions: list[Action] = [ev.CommitHeard(self.turn, not self.failed)] if was else []
         if self.ending is not None:
             ending, self.ending = self.ending, None
-            return actions + self.end(ending)
+            return actions + (self.transfer() if ending is EndReason.TRANSFER else self.end(ending))
         return actions + self.listen()
 
     def give_way(self) -> list[Action]:
@@ -208,7 +219,43 @@ class Floor:
         return actions
 
     def close(self, event: ev.Close) -> list[Action]:
-        actions = self.close_ear() + self.abandon_reply()
-        self.ending = event.reason
+        actions = self.close_ear() + self.abandon_reply() + self.drop_transfer()
+        self.ending, sentence = event.reason, event.sentence
+        if event.reason is EndReason.ENGINE_FAILED and self.operator and not self.last_resort:
+            self.ending, self.transfer_to, self.last_resort = EndReason.TRANSFER, self.operator, True
+            sentence = "putting_through"
         self.go(State.CLOSING, stuck=MAX_WAIT_MS)
-        return [*actions, ev.SayFixed(event.sentence)]
+        return [*actions, ev.SayFixed(sentence)]
+
+    # --- transfer
+
+    def transfer(self) -> list[Action]:
+        """Let somebody else take the caller."""
+        self.passing, self.held, self.passing_until = True, False, self.now + self.timing.transfer_ms
+        self.go(State.TRANSFERRING, company=self.timing.company_ms)
+        return [*self.close_ear(), ev.Transfer(self.transfer_to)]
+
+    def drop_transfer(self) -> list[Action]:
+        was, self.passing = self.passing, False
+        return [ev.DropTransfer()] if was else []
+
+    def come_back(self) -> list[Action]:
+        """Nobody took the caller: we go on, once we are heard."""
+        actions = self.drop_transfer()
+        if self.last_resort:
+            return actions + self.close(ev.Close(EndReason.ENGINE_FAILED, "trouble"))
+        if not self.held:
+            return actions + self.reply(ev.Input.UNREACHED, self.transfer_to)
+        self.unreached = self.transfer_to
+        return actions + self.wait_away(self.timing.away_ms)
+
+    def wait_away(self, ms: int) -> list[Action]:
+        """On hold: nobody listens."""
+        self.away_until = self.now + ms
+        self.go(State.AWAY, away=ms)
+        return []
+
+
+Rule = Callable[[Floor, Any], list[Action]]
+Table = dict[tuple[State, type], Rule]
+"""What an event means in a state."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from voicebot.core import dialogue as dl
 from voicebot.core import forms, say
 from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Pressed, Returned, Silent, ToolDone, Unasked
 from voicebot.core.expect import Expectation
@@ -108,6 +109,9 @@ class Flow:
                 self._talk.ask()
             case Unasked():
                 self._talk.ask()
+            case dl.Unreached(to):
+                if node := self._talk.nobody_took(to):
+                    self._enter(node)
             case ToolDone():
                 self._tool_done(turn)
             case _:

@@ -142,6 +142,12 @@ class Sentences(Model):
     )
     goodbye: str = "Thank you for calling. Goodbye."
     busy: str = "I'm sorry, all lines are busy. Please call again later."
+    still_trying: str = "I'm still trying to reach somebody for you."
+    """Now and then, to a caller who is being put through."""
+    unreached: str = "I'm sorry, nobody could take your call."
+    """… and was not."""
+    take_call: str = "Press one to take the call, two to leave it to me."
+    """After a transfer's briefing."""
 
     def named(self, name: str) -> str:
         """The sentence of that name; its first variant. A text that is no name is itself."""
@@ -162,6 +168,15 @@ class Transfer(Model):
     to: str
     """E.164 number or `sip:` address. The flow names the transfer, never the number."""
     say: Says = ("One moment, I'm putting you through.",)
+    kind: Literal["cold", "warm"] = "cold"
+    """`cold`: the caller is handed over. `warm`: we call them first, say `briefing`, and join the two when they press
+    1; with 2, or without an answer, the caller stays here. Warm calls go out over SIP, whatever the caller came by."""
+    briefing: Says = ("{persona} has a caller for you.",)
+    """Of a warm one; may name slots. A language model says it in its own words."""
+    unreached: Says = ()
+    """To a caller whom nobody took; `sentences.unreached` when left out."""
+    on_failure: str = ""
+    """Node to go on with then; without one, where the caller was before."""
 
 
 class HttpTool(Model):

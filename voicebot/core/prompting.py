@@ -190,6 +190,9 @@ def _flow(plan: Dialplan) -> str:
         "are what was found out. The greeting of the first step has been said already."
     )
     text = f"{greeting}\nFirst step: {plan.start}.\n\n" + "\n\n".join(steps)
+    for name, transfer in plan.transfers.items():
+        if transfer.on_failure:
+            text += f"\n\nIf nobody takes the transfer {name}: go to step {transfer.on_failure}."
     for name, value in constants(plan).items():
         text = text.replace(f"{{{name}}}", value)
     return text

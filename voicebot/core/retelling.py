@@ -8,10 +8,22 @@ from typing import assert_never
 import orjson
 
 from voicebot.core.conversation import Conversation
-from voicebot.core.dialogue import CallerTurn, Heard, Opening, Past, Pressed, Returned, Silent, ToolDone, Unasked
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    Opening,
+    Past,
+    Pressed,
+    Returned,
+    Silent,
+    ToolDone,
+    Unasked,
+    Unreached,
+)
 
 UNCLEAR = 0.4
 """Confidence below which the model is told that the words are doubtful."""
+NOT_TRANSFERRED = '{"error": "Nobody took the call. The caller is still with you."}'
 MOST_RESULT = 8000
 """Characters of a tool's result that go into the history."""
 
@@ -23,6 +35,7 @@ def conversation_of(past: Iterable[Past]) -> Conversation:
         if isinstance(each.turn, ToolDone):
             told.result(each.turn.call_id, result(each.turn))
         else:
+            answer_transfer(told, each.turn)
             told.heard(in_words(each.turn))
         if each.said:
             told.said(each.said)
@@ -31,11 +44,20 @@ def conversation_of(past: Iterable[Past]) -> Conversation:
     return told
 
 
+def answer_transfer(told: Conversation, turn: CallerTurn) -> None:
+    """Before `turn` is told: the result of a transfer that failed. One that works has none, for nobody reads it."""
+    if isinstance(turn, Unreached):
+        for call in told.waiting():
+            told.result(call.call_id, NOT_TRANSFERRED)
+
+
 def in_words(turn: CallerTurn) -> str:
     """The caller's turn as a message; empty for one without words. Brackets are ours (see `core.prompting`)."""
     match turn:
         case Opening() | Silent() | Returned() | Unasked() | ToolDone():
             return ""
+        case Unreached(to):
+            return f"[Nobody took the call for {to!r}. The caller is with you again: tell them, and go on.]"
         case Pressed(digits):
             return f"[The caller pressed {' '.join(digits)} on the keypad.]"
         case Heard(words, tone=tone):

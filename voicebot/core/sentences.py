@@ -43,7 +43,12 @@ def _texts(plan: Dialplan) -> Iterator[str]:
         *s.still_there,
         s.goodbye,
         s.busy,
+        *((s.still_trying, s.unreached) if plan.transfers else ()),
     )
+    for transfer in plan.transfers.values():
+        yield from transfer.unreached
+        if transfer.kind == "warm":
+            yield from (transfer.briefing[0], s.take_call)
     for node in plan.nodes.values():
         yield from (*node.say, *node.reprompts, node.help, node.readback)
         for name, spec in node.collect.items():

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from voicebot.errors import UsageError
+
 TRANSPORTS = ("udp", "tcp", "tls")
 SRTP = ("off", "optional", "required")
 _ACCOUNT = re.compile(
@@ -52,6 +54,22 @@ class Account:
 def accounts(text: str) -> tuple[Account, ...]:
     """Those in a setting. `ValueError` that names what is wrong, and never a password."""
     return tuple(_account(number, each) for number, each in enumerate(text.replace(",", " ").split(), 1))
+
+
+Way = tuple[str, Account | None]
+"""The SIP address to call, and the account to call it with."""
+NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_ADDRESS = re.compile(r"sips?:[^\s<>\"?]+")
+
+
+def ways(to: str, own: tuple[Account, ...]) -> list[Way]:
+    """To a number or an address, in the order to try them: for a number every account, for an address the account at
+    its host, or none. `UsageError` for what is neither."""
+    if NUMBER.fullmatch(to) and own:
+        return [(account.address(to), account) for account in own]
+    if _ADDRESS.fullmatch(to):
+        return [(to, next((each for each in own if f"@{each.host}" in to), None))]
+    raise UsageError(f"{to} is neither a number such as +15551234567 nor an address such as sip:anna@example.com.")
 
 
 def _account(number: int, text: str) -> Account:

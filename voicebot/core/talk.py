@@ -13,6 +13,8 @@ from voicebot.core.plan import Dialplan, Node, Slot
 from voicebot.core.prompts import Menu, Over, Prompts, State, Tool
 from voicebot.core.slots import Reader, with_type
 
+TRANSFERS = 3
+"""Times that one of them may fail; then the call is over."""
 MAX_ACTIONS = 100
 """Actions and nodes between two turns of the caller."""
 
@@ -33,6 +35,10 @@ class Talk:
         """Turns in a row that brought nothing."""
         self.patience = 0
         """Silences that are no miss: the caller asked for a moment."""
+        self.unreached: Counter[str] = Counter()
+        """Transfers that failed, and how often."""
+        self.before: State | None = None
+        """What the caller was asked when they wanted the operator instead."""
         self.asked: Counter[str] = Counter()
         """How often each thing was asked since it last changed: nothing is asked for ever."""
         self.out: list[LlmEvent] = []
@@ -118,11 +124,41 @@ class Talk:
             self.hang_up()
             return
         self.say_next(f"transfer {name}", transfer.say)
-        self.state = Tool(self.call("transfer", {"to": name}), "transfer")
+        args = {"to": name}
+        if transfer.kind == "warm":
+            briefing = self.prompts.variant(f"briefing {name}", transfer.briefing)
+            args["briefing"] = say.render(briefing, self.memory.spoken())
+        self.before = None
+        self.state = Tool(self.call("transfer", args), "transfer")
+
+    def nobody_took(self, name: str) -> str:
+        """Says that this transfer failed. The node to go on with; empty where the caller is asked once more what they
+        were asked before, or the call is over."""
+        transfer = self.plan.transfers.get(name)
+        self.unreached[name] += 1
+        said = transfer.unreached if transfer else ()
+        self.say_next(f"unreached {name}", said or (self.plan.sentences.unreached,))
+        before, self.before, self.misses = self.before, None, 0
+        if self.unreached[name] >= TRANSFERS:
+            self.hang_up()
+            return ""
+        if transfer and transfer.on_failure:
+            return transfer.on_failure
+        if before is None and (self.node.collect or not (self.node.intents or self.node.dtmf)):
+            # A form has done its work: the call begins again where it first listened.
+            home = self.home or self.plan.start
+            for slot in (*self.node.collect, *self.plan.nodes[home].collect):
+                self.memory.drop(slot)
+            return home
+        self.state = before or Menu()
+        self.ask()
+        return ""
 
     def operator(self) -> None:
         if self.plan.operator:
+            before = self.state
             self.transfer(self.plan.operator)
+            self.before = before
         else:
             self.say(self.reader.manners.no_operator)
             self.ask()
@@ -135,7 +171,7 @@ class Talk:
     def give_up(self) -> None:
         """Nobody is kept going in circles: a person, or a polite end."""
         self.say(self.reader.manners.giving_up)
-        if self.plan.operator:
+        if self.plan.operator and not self.unreached[self.plan.operator]:
             self.transfer(self.plan.operator)
         else:
             self.hang_up()

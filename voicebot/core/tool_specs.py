@@ -24,11 +24,16 @@ def tool_specs(plan: Dialplan) -> tuple[ToolSpec, ...]:
     own = [ToolSpec(name, tool.description or name, _schema(tool.args)) for name, tool in plan.tools.items()]
     if plan.transfers:
         to = {"type": "string", "enum": list(plan.transfers), "description": "Whom to put the caller through to."}
+        properties = {"to": to}
+        if warm := [name for name, transfer in plan.transfers.items() if transfer.kind == "warm"]:
+            told = "what the person should know before they take the call, in a sentence or two."
+            properties["briefing"] = {"type": "string", "description": f"For {', '.join(warm)}: {told}"}
         own.append(
             ToolSpec(
                 "transfer",
-                "Put the caller through to a person and leave the call. Tell the caller first.",
-                {"type": "object", "properties": {"to": to}, "required": ["to"], "additionalProperties": False},
+                "Put the caller through to a person and leave the call; you are told if nobody takes it. "
+                "Tell the caller first.",
+                {"type": "object", "properties": properties, "required": ["to"], "additionalProperties": False},
             )
         )
     own.append(ToolSpec("hang_up", "End the call, after you have said goodbye in the same reply.", _schema({})))

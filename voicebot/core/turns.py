@@ -2,31 +2,34 @@
 
 1. Everything that decides a turn is here; nothing here does anything but decide. It has no clock: `feed(event,
    now_ms)` returns actions, `deadline()` says when to feed a `Tick`.
-2. What may happen is the table at the end. A missing entry is not an error, for peers are many and asynchronous:
-   it is ignored and counted.
+2. What may happen is the table at the end, with its part for hold and transfers in `core.away`. A missing entry is
+   not an error, for peers are many and asynchronous: it is ignored and counted.
 3. In every state the caller is speaking, audio is queued for the caller, or a deadline at most 8 s away is armed.
 4. Every `StartReply` gets exactly one end: `CommitHeard`, which is also where history learns what was heard.
 5. An uninterruptible notice is cleared by nothing but hang-up and DTMF.
 6. Barge-in has two stages. *Hold* at the first voice, which costs nothing: the bot can go on from the exact sample.
    *Yield* on evidence only: real words, or speech that lasts. The same holds while the bot thinks, so that a cough
    there costs no answer.
+7. A transfer has a way back: until somebody has taken the caller, the call is ours, and whoever waits is kept company.
 
     LISTENING ── voice ──▶ HEARING ── pause ──▶ DECIDING ── final words ──▶ THINKING ── audio ──▶ SPEAKING
         ▲                     ▲  ◀── voice ───────┘                            │ voice             │ voice
         │                     └──────────── evidence ───────────── YIELDING ◀──┴───────────────────┘
         └──────────────────────────── all heard ───────────── SPEAKING ◀── cough ── YIELDING
+
+    SPEAKING ── all heard ──▶ TRANSFERRING ── taken ──▶ JOINED ── hung up ──▶ ENDED
+                                   └──── nobody took it ──▶ THINKING
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
+from voicebot.core import away
 from voicebot.core import events as ev
 from voicebot.core.engine_turns import ENGINE_RULES
 from voicebot.core.events import MAX_WAIT_MS, Action, BargeIn, Event, State, Timing
-from voicebot.core.floor import Floor
+from voicebot.core.floor import Floor, Table
 from voicebot.core.timeline import EndReason
 
 
@@ -66,7 +69,7 @@ class TurnMachine:
             return f.ignore(event)
         match event:
             case ev.Gone(reason):
-                return f.end(reason)
+                return away.gone(f, reason)
             case ev.Retime(timing):
                 f.timing = timing
                 return []
@@ -92,8 +95,9 @@ class TurnMachine:
 # --- rules, by state
 
 
-def _on_answered(f: Floor, _: ev.Answered) -> list[Action]:
-    return f.reply(ev.Input.OPENING)
+def _on_answered(f: Floor, event: ev.Answered) -> list[Action]:
+    f.operator = event.operator
+    return f.reply(ev.Input.UNREACHED, event.unreached) if event.unreached else f.reply(ev.Input.OPENING)
 
 
 def _on_silence(f: Floor, _: ev.Tick) -> list[Action]:
@@ -188,6 +192,7 @@ def _on_playing(f: Floor, _: ev.Playing) -> list[Action]:
 def _on_done(f: Floor, event: ev.ReplyDone) -> list[Action]:
     if event.turn == f.turn and f.replying:
         f.reply_done, f.ending, f.failures = True, event.ending, 0
+        f.transfer_to = event.transfer_to
         if f.state is State.THINKING:  # nothing was said at all
             return f.finish_reply()
         if f.state is State.SPEAKING:
@@ -282,32 +287,6 @@ def _on_no_evidence(f: Floor, _: ev.Tick) -> list[Action]:
     return f.resume(keep_ear=not f.finishing)
 
 
-# --- hold
-
-
-def _on_hold(f: Floor, _: ev.PutOnHold) -> list[Action]:
-    actions = f.close_ear() + (f.abandon_reply() or [ev.DropPlayout()])
-    f.away_until = f.now + f.timing.away_ms
-    f.digits = ""
-    return actions + _wait_away(f)
-
-
-def _wait_away(f: Floor, _: ev.Tick | None = None) -> list[Action]:
-    if f.now >= f.away_until:
-        return f.end(EndReason.CALLER_HANGUP)
-    f.go(State.AWAY, away=f.away_until - f.now)
-    return []
-
-
-def _on_back(f: Floor, _: ev.TakenBack) -> list[Action]:
-    f.voice = False  # whatever that was, it was music
-    return f.reply(ev.Input.RETURN)
-
-
-def _on_close_away(f: Floor, event: ev.Close) -> list[Action]:
-    return f.end(event.reason)  # nobody would hear a goodbye
-
-
 def _on_key(f: Floor, event: ev.Key) -> list[Action]:
     actions = f.close_ear()
     if f.state in (State.THINKING, State.SPEAKING, State.YIELDING):
@@ -328,26 +307,26 @@ def _on_closed(f: Floor, _: Event) -> list[Action]:
     return f.finish_reply()
 
 
-Rule = Callable[[Floor, Any], list[Action]]
-TABLE: dict[tuple[State, type], Rule] = {
+TABLE: Table = {
+    **away.TABLE,
     (State.LISTENING, ev.Answered): _on_answered,
     (State.LISTENING, ev.VoiceStarted): _hear,
     (State.LISTENING, ev.Tick): _on_silence,
     (State.LISTENING, ev.Key): _on_key,
-    (State.LISTENING, ev.PutOnHold): _on_hold,
+    (State.LISTENING, ev.PutOnHold): away.on_hold,
     (State.LISTENING, ev.Close): _close,
     (State.HEARING, ev.VoiceStopped): _on_pause,
     (State.HEARING, ev.WordsHeard): _on_words_hearing,
     (State.HEARING, ev.Tick): _on_voice_limit,
     (State.HEARING, ev.Key): _on_key,
-    (State.HEARING, ev.PutOnHold): _on_hold,
+    (State.HEARING, ev.PutOnHold): away.on_hold,
     (State.HEARING, ev.Close): _close,
     (State.DECIDING, ev.VoiceStarted): _on_voice_again,
     (State.DECIDING, ev.TurnMayEnd): _on_may_end,
     (State.DECIDING, ev.WordsHeard): _on_words_deciding,
     (State.DECIDING, ev.Tick): _on_endpoint,
     (State.DECIDING, ev.Key): _on_key,
-    (State.DECIDING, ev.PutOnHold): _on_hold,
+    (State.DECIDING, ev.PutOnHold): away.on_hold,
     (State.DECIDING, ev.Close): _close,
     (State.THINKING, ev.VoiceStarted): _on_voice_thinking,
     (State.THINKING, ev.ReplyAudio): _on_audio,
@@ -356,7 +335,7 @@ TABLE: dict[tuple[State, type], Rule] = {
     (State.THINKING, ev.ToolStarted): _on_tool,
     (State.THINKING, ev.Tick): _on_thinking_late,
     (State.THINKING, ev.Key): _on_key,
-    (State.THINKING, ev.PutOnHold): _on_hold,
+    (State.THINKING, ev.PutOnHold): away.on_hold,
     (State.THINKING, ev.Close): _close,
     (State.SPEAKING, ev.VoiceStarted): _on_voice_speaking,
     (State.SPEAKING, ev.VoiceStopped): _on_stop_speaking,
@@ -369,7 +348,7 @@ TABLE: dict[tuple[State, type], Rule] = {
     (State.SPEAKING, ev.Drained): _on_drained,
     (State.SPEAKING, ev.Tick): _on_speaking_late,
     (State.SPEAKING, ev.Key): _on_key,
-    (State.SPEAKING, ev.PutOnHold): _on_hold,
+    (State.SPEAKING, ev.PutOnHold): away.on_hold,
     (State.SPEAKING, ev.Close): _close,
     (State.YIELDING, ev.VoiceStarted): _on_voice_yielding,
     (State.YIELDING, ev.VoiceStopped): _on_stop_yielding,
@@ -381,11 +360,8 @@ TABLE: dict[tuple[State, type], Rule] = {
     (State.YIELDING, ev.ToolStarted): _on_tool,
     (State.YIELDING, ev.Tick): _on_no_evidence,
     (State.YIELDING, ev.Key): _on_key,
-    (State.YIELDING, ev.PutOnHold): _on_hold,
+    (State.YIELDING, ev.PutOnHold): away.on_hold,
     (State.YIELDING, ev.Close): _close,
-    (State.AWAY, ev.TakenBack): _on_back,
-    (State.AWAY, ev.Tick): _wait_away,
-    (State.AWAY, ev.Close): _on_close_away,
     (State.CLOSING, ev.Playing): _on_playing,
     (State.CLOSING, ev.Drained): _on_closed,
     (State.CLOSING, ev.Tick): _on_closed,

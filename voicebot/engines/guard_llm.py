@@ -58,6 +58,10 @@ class GuardedLlm:
         """Of the agent that spoke last."""
         return self._led[self._leader].session.expectation
 
+    def watched_by(self, watch: Watch) -> None:
+        """The conversation goes on in another call of the carrier's: what happens is told there from now on."""
+        self._watch = watch
+
     async def prepare(self, turn: CallerTurn) -> None:
         """Passed on to the agent that will be asked, if it has followed the call."""
         led = self._led.get(self._chain.likely().name)

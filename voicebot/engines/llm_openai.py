@@ -40,11 +40,12 @@ from voicebot.core.dialogue import (
     ToolCall,
     ToolDone,
     Unasked,
+    Unreached,
 )
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.prompting import open_expectation, opening, system_prompt
-from voicebot.core.retelling import conversation_of, in_words, result
+from voicebot.core.retelling import answer_transfer, conversation_of, in_words, result
 from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
@@ -173,6 +174,7 @@ class OpenAiSession:
         else:
             self._calls.clear()
             self._corrected = False
+            answer_transfer(self._conversation, turn)
             self._conversation.heard(in_words(turn))
         self._go_on, begun, self._begun = bool(self._begun), self._begun, ""
         if begun:
@@ -186,7 +188,7 @@ class OpenAiSession:
                 answer = self._welcome_back()
             case ToolDone() if self._calls:
                 answer = self._next_call()
-            case Heard() | Pressed() | Unasked() | ToolDone():
+            case Heard() | Pressed() | Unasked() | Unreached() | ToolDone():
                 answer = self._generated()
             case _:
                 assert_never(turn)

@@ -6,7 +6,18 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from voicebot.core.dialogue import CallerTurn, Heard, LlmEvent, Opening, Past, Pressed, Text, ToolCall, ToolDone
+from voicebot.core.dialogue import (
+    CallerTurn,
+    Heard,
+    LlmEvent,
+    Opening,
+    Past,
+    Pressed,
+    Text,
+    ToolCall,
+    ToolDone,
+    Unreached,
+)
 from voicebot.core.dialplan import Dialplan, expectations
 from voicebot.core.expect import Expectation
 from voicebot.core.flow import Flow
@@ -92,7 +103,7 @@ class ScriptedSession:
 
     def _relived(self, flow: Flow, turn: CallerTurn, done: Mapping[str, ToolDone | None]) -> bool:
         """Whether the flow would have gone the same way as the call."""
-        if not isinstance(turn, Opening | Heard | Pressed):
+        if not isinstance(turn, Opening | Heard | Pressed | Unreached):
             return True
         step = flow.feed(turn)
         while isinstance(step.events[-1], ToolCall):

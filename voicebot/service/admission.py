@@ -26,6 +26,10 @@ class Grant:
     dialplan: str
     caller: str
     called: str
+    continues: str = ""
+    """The call of ours that it goes on with, after a transfer that failed."""
+    unreached: str = ""
+    """… the name of that transfer."""
 
 
 class Tokens:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from voicebot import log
 from voicebot.call.runtime import Runtime, new_call_id
-from voicebot.carriers.base import CallInfo, Line
+from voicebot.carriers.base import CallInfo, Dial, Line
 from voicebot.carriers.media_stream import GONE, close
 from voicebot.config import Settings
 from voicebot.core import twilio as wire
@@ -56,6 +56,8 @@ class Desk:
     tokens: Tokens = field(default_factory=Tokens)
     links: Links = field(default_factory=Links)
     doors: Doors = field(init=False)
+    dial: Dial | None = None
+    """How somebody is called while a call is up; None where the service has no SIP."""
     waiting: int = 0
     """Streams that have not said `start` yet."""
     start_deadline_s: float = START_DEADLINE_S
@@ -104,8 +106,15 @@ class Desk:
         _log.info("call_refused", carrier=carrier, why=why)
         await self.runtime.list_rejected(info, dialplan, why)
 
-    async def carry(self, line: Line, plan: Dialplan, also: Callable[[Record], None] | None = None) -> EndReason:
-        """Carry a call that was let in, with its figures kept."""
+    async def carry(
+        self,
+        line: Line,
+        plan: Dialplan,
+        also: Callable[[Record], None] | None = None,
+        dial: Dial | None = None,
+    ) -> EndReason:
+        """Carry a call that was let in, with its figures kept. `dial`: how others are called from this one, where its
+        carrier knows better than the desk."""
         info, watch = line.info, CallWatch(self.metrics, line.info.carrier)
 
         def seen(record: Record) -> None:
@@ -119,7 +128,7 @@ class Desk:
             "call_started", call_id=info.call_id, carrier=info.carrier, dialplan=plan.name, pii_caller=info.caller
         )
         try:
-            reason = await self.runtime.run_call(line, plan, seen)
+            reason = await self.runtime.run_call(line, plan, seen, dial or self.dial)
         finally:
             self.doors.leave(info.caller)
             self.metrics.live.dec()

@@ -22,7 +22,6 @@ from voicebot.carriers.sip_process import Worker
 from voicebot.carriers.sip_setup import Setup
 from voicebot.config import Settings
 from voicebot.core import sip
-from voicebot.core.dialplan import Dialplan
 from voicebot.core.sip import Address, Request
 from voicebot.core.sip_accounts import Account, accounts
 from voicebot.core.sip_door import Door, Face, Refusal, Rules, Send
@@ -30,7 +29,8 @@ from voicebot.core.sip_limits import Network, networks
 from voicebot.core.sip_link import Kind, Message, message
 from voicebot.core.timeline import EndReason, Record
 from voicebot.service.desk import Desk
-from voicebot.service.sip_admission import Admission
+from voicebot.service.sip_admission import Admission, Expected
+from voicebot.service.sip_outward import Outward
 
 START_S = 8.0
 """For the workers to be ready."""
@@ -77,6 +77,7 @@ class Sip:
     """One for each account, whose calls come and go past the door."""
     door: Door | None = None
     admission: Admission | None = None
+    outward: Outward | None = None
     _faces: dict[Face, asyncio.DatagramTransport] = field(default_factory=dict)
     _up: dict[str, tuple[Worker, int]] = field(default_factory=dict)
     """Call-ID → worker and its number for the call."""
@@ -119,6 +120,11 @@ class Sip:
             self.workers.append(self._worker(setup(settings, number)))
         for number, account in enumerate(known, settings.sip_workers):
             self.extensions.append(self._worker(setup(settings, number, (account,))))
+        number = settings.sip_workers + len(known)
+        self.outward = Outward(known, self.extensions, lambda: self._worker(setup(settings, number, dials=True)))
+        self.desk.dial = self.outward.dial
+        if any(plan.transfers for plan in self.desk.runtime.dialplans.values()):
+            self.outward.warm()
         self._chores = group.create_task(self._do_chores())
 
     def _worker(self, setup: Setup) -> Worker:
@@ -141,6 +147,9 @@ class Sip:
 
     def _close(self) -> None:
         """No more SIP. Workers say goodbye to the calls that are still up, not by way of the door any more."""
+        self.desk.dial = None
+        if self.outward:
+            self.outward.close()
         for worker in (*self.workers, *self.extensions):
             worker.close()
         if self._chores:
@@ -232,9 +241,11 @@ class Sip:
             return
         line = SipLine(expected.info, worker, told.call, partial(address_of, exchange=expected.exchange))
         worker.calls[told.call], self._up[call_id] = line, (worker, told.call)
-        self.admission.group.create_task(self._carry(line, worker, told.call, expected.plan, call_id))
+        self.admission.group.create_task(self._carry(line, worker, told.call, expected, call_id))
 
-    async def _carry(self, line: SipLine, worker: Worker, number: int, plan: Dialplan, call_id: str) -> None:
+    async def _carry(self, line: SipLine, worker: Worker, number: int, expected: Expected, call_id: str) -> None:
+        plan, outward = expected.plan, self.outward
+        dial = partial(outward.dial, exchange=expected.exchange) if outward else None
         reason = EndReason.MEDIA_LOST
         try:
             worker.send(message(Kind.ANSWER, number, code=180))
@@ -243,7 +254,7 @@ class Sip:
                 assert self.admission
                 self.admission.refused(line.info, plan.name, "caller gave up")
             else:
-                reason = await self.desk.carry(line, plan)
+                reason = await self.desk.carry(line, plan, dial=dial)
                 await line.hangup(reason.value)
                 self._note_figures(line)
         except Exception as error:  # one call costs that call

@@ -3,6 +3,7 @@
     POST /twilio/voice    a call comes in          → TwiML: connect a media stream, or refuse
     WS   /twilio/stream   its audio                 → the call
     POST /twilio/after    the stream is over        → hang up, put through, or make good for a lost stream
+    POST /twilio/dialled  a transfer is over        → hang up, or back to the bot where nobody took the caller
     POST /twilio/status   the call is over
 
 Every request must carry Twilio's signature over the public URL; the stream besides a one-time token bound to its
@@ -12,8 +13,8 @@ call. Nothing that costs happens before both were seen.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response, WebSocket
@@ -36,6 +37,8 @@ REMEMBERED = 2000
 """Calls whose end is kept for `/twilio/after`, which follows within a second or two."""
 STREAMS = 2
 """Times a call is connected: once, and once more when its stream was lost."""
+TAKEN = frozenset({"completed", "answered"})
+"""`DialCallStatus` of a transfer that somebody took."""
 OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """`CallStatus` of a call that is no more."""
 NO_TOKEN = "Set VOICEBOT_TWILIO_AUTH_TOKEN to the auth token of your Twilio account, then try again."
@@ -55,6 +58,10 @@ class _Leg:
     carried: bool = False
     """Whether a stream came."""
     line: MediaStream | None = None
+    call_id: str = ""
+    """Ours, of the call that its stream was."""
+    transfer: str = ""
+    """The name of the transfer that it is on."""
 
 
 @dataclass(slots=True)
@@ -70,12 +77,14 @@ class Twilio:
         settings = self.desk.settings
         token = settings.twilio_auth_token.get_secret_value()
         if settings.twilio_account_sid and token:
-            self.rest = TwilioRest(settings.twilio_account_sid, token, settings.twilio_api_url)
+            dialled = self._public() + "/twilio/dialled"
+            self.rest = TwilioRest(settings.twilio_account_sid, token, settings.twilio_api_url, dialled)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/twilio")
         router.post("/voice")(self.voice)
         router.post("/after")(self.after)
+        router.post("/dialled")(self.dialled)
         router.post("/status")(self.status)
         router.websocket("/stream")(self.stream)
         return router
@@ -87,7 +96,7 @@ class Twilio:
         form = await self._signed(request)
         if isinstance(form, Response):
             return form
-        call_sid, caller, called = form.get("CallSid", ""), form.get("From", ""), form.get("To", "")
+        call_sid, caller, called = _who(form)
         if not call_sid:
             return Response("CallSid is missing.", 400)
         plan = self.desk.runtime.choose(called, caller)
@@ -117,11 +126,11 @@ class Twilio:
         form = await self._signed(request)
         if isinstance(form, Response):
             return form
-        call_sid, caller, called = form.get("CallSid", ""), form.get("From", ""), form.get("To", "")
+        call_sid, caller, called = _who(form)
         leg = self._leg(call_sid)
         if leg.destination:
             destination, leg.destination = leg.destination, ""
-            return Response(dial(destination), media_type="text/xml")
+            return Response(dial(destination, self._public() + "/twilio/dialled"), media_type="text/xml")
         response = VoiceResponse()
         if leg.ending is EndReason.MEDIA_LOST:
             plan = self.desk.runtime.choose(called, caller)
@@ -132,6 +141,24 @@ class Twilio:
             if operator := _operator(plan):
                 return Response(dial(operator), media_type="text/xml")
             _say(response, plan, plan.sentences.trouble if plan else "I'm sorry, we were cut off. Please call again.")
+        response.hangup()
+        return _xml(response)
+
+    async def dialled(self, request: Request) -> Response:
+        """A transfer is over. Whom nobody took is back with us: the conversation goes on over a new stream."""
+        form = await self._signed(request)
+        if isinstance(form, Response):
+            return form
+        call_sid, caller, called = _who(form)
+        response, leg = VoiceResponse(), self._leg(call_sid)
+        name, leg.transfer = leg.transfer, ""
+        if form.get("DialCallStatus") not in TAKEN:
+            plan = self.desk.runtime.choose(called, caller)
+            if plan and name and not self.desk.refuses(caller):
+                leg.streams = 0
+                self._connect(response, Grant(call_sid, plan.name, caller, called, leg.call_id, name))
+                return _xml(response)
+            _say(response, plan, plan.sentences.unreached if plan else "I'm sorry, nobody could take your call.")
         response.hangup()
         return _xml(response)
 
@@ -169,9 +196,11 @@ class Twilio:
 
         def ending(reason: EndReason, destination: str) -> None:
             leg.ending, leg.destination = reason, destination
+            leg.transfer = next((name for name, each in plan.transfers.items() if each.to == destination), "")
 
-        info = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, call_sid)
-        leg.carried = True
+        known = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, call_sid)
+        info = replace(known, continues=grant.continues, unreached=grant.unreached)
+        leg.carried, leg.call_id = True, info.call_id
         line = leg.line = twilio_line(socket, stream, info, self.rest, ending)
         try:
             reason = await self.desk.carry(line, plan)
@@ -222,6 +251,11 @@ class Twilio:
     def _bad_signature(self, connection: HTTPConnection) -> None:
         self.desk.metrics.refused.labels("twilio", "bad signature").inc()
         self.desk.complain("twilio_refused", why="bad signature", path=connection.url.path)
+
+
+def _who(form: Mapping[str, str]) -> tuple[str, str, str]:
+    """(CallSid, who calls, whom)."""
+    return form.get("CallSid", ""), form.get("From", ""), form.get("To", "")
 
 
 def _operator(plan: Dialplan | None) -> str:

@@ -100,6 +100,7 @@ class Turn:
                 return await self._move(self.guide.returned(obeys))
             case Unreached(to):
                 self._drop_unasked()
+                self._tell(Message("user", in_words(turn)))
                 return await self._move(self.guide.unreached(to, obeys))
             case ToolDone():
                 return None

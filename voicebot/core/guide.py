@@ -149,15 +149,15 @@ class Guide:
         self.obeys = obeys
         return self._asking(_Out(texts=[self._plan.sentences.welcome_back]), "The caller is back from hold.")
 
-    def unreached(self, to: str, obeys: bool) -> Move:
-        """Nobody took the caller who was to be put through to `to`."""
+    def unreached(self, name: str, obeys: bool) -> Move:
+        """Nobody took the caller, who was to be put through."""
         self.obeys, self._model_waits = obeys, False
-        transfer, out = self._plan.transfers.get(to), _Out()
-        said = transfer.unreached if transfer else ()
-        self._say(said[:1] or (self._plan.sentences.unreached,), True, out)
+        out, transfer = _Out(), self._plan.transfers.get(name)
+        said = transfer.unreached[:1] if transfer else ()
+        self._say(said or (self._plan.sentences.unreached,), True, out)
         if transfer and transfer.on_failure:
             self._enter(transfer.on_failure, out)
-        return self._asking(out, "Nobody took the call; the caller is with you again.")
+        return self._asking(out, "Nobody took the call. The caller is with you again.")
 
     def keyed(self, digits: str) -> Move:
         """Keys, which mean the same as with any other responder."""

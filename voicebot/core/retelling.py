@@ -35,8 +35,7 @@ def conversation_of(past: Iterable[Past]) -> Conversation:
         if isinstance(each.turn, ToolDone):
             told.result(each.turn.call_id, result(each.turn))
         else:
-            if isinstance(each.turn, Unreached):
-                not_transferred(told)
+            answer_transfer(told, each.turn)
             told.heard(in_words(each.turn))
         if each.said:
             told.said(each.said)
@@ -45,10 +44,11 @@ def conversation_of(past: Iterable[Past]) -> Conversation:
     return told
 
 
-def not_transferred(told: Conversation) -> None:
-    """The result of a transfer that failed; one that works out has none, for nobody is left to read it."""
-    for call in told.waiting():
-        told.result(call.call_id, NOT_TRANSFERRED)
+def answer_transfer(told: Conversation, turn: CallerTurn) -> None:
+    """Before `turn` is told: the result of a transfer that failed. One that works has none, for nobody reads it."""
+    if isinstance(turn, Unreached):
+        for call in told.waiting():
+            told.result(call.call_id, NOT_TRANSFERRED)
 
 
 def in_words(turn: CallerTurn) -> str:

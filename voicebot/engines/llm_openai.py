@@ -45,7 +45,7 @@ from voicebot.core.dialogue import (
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.prompting import open_expectation, opening, system_prompt
-from voicebot.core.retelling import conversation_of, in_words, not_transferred, result
+from voicebot.core.retelling import answer_transfer, conversation_of, in_words, result
 from voicebot.core.spoken import Speakable
 from voicebot.core.tool_specs import fault_in_call, tool_specs
 from voicebot.engines.base import AgentContext, EngineConfig
@@ -174,8 +174,7 @@ class OpenAiSession:
         else:
             self._calls.clear()
             self._corrected = False
-            if isinstance(turn, Unreached):
-                not_transferred(self._conversation)
+            answer_transfer(self._conversation, turn)
             self._conversation.heard(in_words(turn))
         self._go_on, begun, self._begun = bool(self._begun), self._begun, ""
         if begun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,20 +202,35 @@ class World:
     tts: ToneTts = field(default_factory=ToneTts)
     toolbox: Toolbox = field(default_factory=Toolbox)
     pace: str = "turns"
+    dial: Any = None
+    refuses: Exception | None = None
+    """What the line says to a transfer."""
     records: list[Record] = field(default_factory=list)
 
     async def call(self, *utterances: bytes) -> Session:
         self.agent = ScriptedAgent(self.brain)
         self.asr = ScriptedAsr(list(self.texts))
         self.line = WavLine(CallInfo("test-call", "wavline", "", ""), utterances, self.pace)
+        if self.refuses:
+            self.line.transfer = self._refuse  # type: ignore[method-assign]
         sentences = self.dialplan.sentences
         prompts: Any = NoPrompts(
-            sentences.one_moment, sentences.sorry, sentences.trouble, sentences.putting_through, sentences.goodbye
+            sentences.one_moment,
+            sentences.sorry,
+            sentences.trouble,
+            sentences.putting_through,
+            sentences.goodbye,
+            sentences.still_trying,
         )
         parts = Parts(ToneVad(), self.asr, self.tts, self.agent, prompts, self.toolbox)  # type: ignore[arg-type]
+        parts = replace(parts, dial=self.dial)
         session = Session(self.line, self.dialplan, parts, self.folder, True, self.records.append)
         await session.run()
         return session
+
+    async def _refuse(self, _: str) -> None:
+        assert self.refuses
+        raise self.refuses
 
     def of(self, kind: str) -> list[Record]:
         return [r for r in self.records if r.kind == kind]

@@ -73,6 +73,8 @@ class Caller:
     _sequence: itertools.count[int] = field(default_factory=itertools.count)
     _time: int = 0
     codec: str = "PCMU"
+    events: int = PAYLOADS["telephone-event"]
+    """Payload type of keys that we send: whoever calls chooses it."""
     registers: Callable[[Request], Response] | None = None
     """What answers a REGISTER, where this phone is an exchange."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -215,6 +217,8 @@ class Caller:
         assert media
         assert host
         self._media = Address(host[1].decode(), int(media[1]))
+        if keys := re.search(rb"a=rtpmap:(\d+) telephone-event", invite.body):
+            self.events = int(keys[1])
 
     async def _read(self) -> None:
         while True:
@@ -259,7 +263,7 @@ class Caller:
             duration = 160 * min(number + 1, 5)
             self._time = stamp
             event = struct.pack("!BBH", DIGITS.index(digit), end | 10, duration)
-            self.send_rtp(self.rtp(event, PAYLOADS["telephone-event"], marker=number == 0, samples=0))
+            self.send_rtp(self.rtp(event, self.events, marker=number == 0, samples=0))
             await asyncio.sleep(0.02)
         self._time = stamp + 800
 

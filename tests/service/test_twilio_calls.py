@@ -494,3 +494,28 @@ async def test_hang_ups_at_any_moment_leave_nothing_behind(service: Service) -> 
     assert before[0] == tasks
     assert before[1] + 3 >= files  # a pooled connection more or less
     assert (0, 0) == (service.desk.doors.inside, service.desk.metrics.live._value.get())
+
+
+@pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
+async def test_whom_nobody_takes_is_back_with_the_bot_over_a_new_stream(service: Service, status: str) -> None:
+    async with phone(service, await token_of(service)) as caller:
+        await caller.press("8")
+        await caller.is_left()
+    [first] = service.runtime.opened
+    after = await service.hook("/twilio/after")
+    assert f'action="{PUBLIC}/twilio/dialled"' in after.text
+    answer = await service.hook("/twilio/dialled", DialCallStatus=status)
+    _, _, rest = answer.text.partition('name="token" value="')
+    async with phone(service, rest.partition('"')[0]) as caller:
+        await until(lambda: 2 == len(service.runtime.opened))
+        again = service.runtime.opened[1]
+        assert (first.call_id, "desk") == (again.continues, again.unreached)
+
+
+async def test_who_was_put_through_is_not_called_back(service: Service) -> None:
+    async with phone(service, await token_of(service)) as caller:
+        await caller.press("8")
+        await caller.is_left()
+    await service.hook("/twilio/after")
+    assert "<Hangup" in (await service.hook("/twilio/dialled", DialCallStatus="completed")).text
+    assert "<Stream" not in (await service.hook("/twilio/dialled", DialCallStatus="busy")).text, "nor a second time"

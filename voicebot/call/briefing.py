@@ -16,7 +16,7 @@ from voicebot.carriers.base import RATE, Digit, HungUp, Line, LineEvent
 from voicebot.errors import PeerError
 
 ACCEPT, DECLINE = "1", "2"
-DECIDE_S = 40.0
+DECIDE_S = 30.0
 """From the answer to the key."""
 AGAIN_S = 4.0
 """Silence before all is said once more."""

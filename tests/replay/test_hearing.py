@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.audio.test_bandwidth import voice
 from voicebot.cli import app
-from voicebot.replay import hearing, line_copies
+from voicebot.replay import hearing, line_copies, listening
 from voicebot.replay.hearing import PHONE, WIDE, Cell, Line, Source, won_back
 from voicebot.replay.hearing_sets import Part, parts
 from voicebot.replay.spoken_tasks import Recording
@@ -118,3 +118,10 @@ def test_the_table_the_rows_and_the_plot_are_written(tmp_path: Path, monkeypatch
     assert ("2", "2") == rows["neural"]
     assert ["untreated", "off", "classical", "neural"] == list(rows)
     assert "<svg" in (tmp_path / "hearing.svg").read_text()
+    assert 8 == (tmp_path / "listening.html").read_text().count("audio/flac")
+
+
+def test_both_extensions_come_nearer_to_the_recording_than_plain_interpolation() -> None:
+    found = {each.mode: each.lsd_db for each in listening.distances([MOCHA])}
+    assert 0 == listening.distance(*[listening.ways(MOCHA)["16 kHz"]] * 2)
+    assert found["neural"] < found["off"]

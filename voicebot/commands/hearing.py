@@ -18,6 +18,7 @@ from voicebot import log
 from voicebot.config import Settings
 from voicebot.errors import UsageError
 from voicebot.replay import hearing as hearings
+from voicebot.replay import listening
 from voicebot.replay.hearing_plot import plot
 
 
@@ -30,7 +31,9 @@ def hearing(
     limit: Annotated[int, typer.Option(help="At most this many recordings a task; 0: all.")] = 0,
     noisy: Annotated[int, typer.Option(min=1, help="… on a line with noise, loss or little level.")] = 60,
     workers: Annotated[int, typer.Option(min=1, help="Recogniser processes.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write hearing.csv and hearing.svg into this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write hearing.csv, hearing.svg and listening.html into this folder.")
+    ] = None,
 ) -> None:
     """What the telephone costs a recogniser, and what bandwidth extension wins back."""
     from voicebot.core import dialplan
@@ -63,6 +66,8 @@ def hearing(
             writer.writeheader()
             writer.writerows(map(asdict, cells))
         (out / "hearing.svg").write_text(plot(cells), "utf-8")
+        for each in listening.write(out, hearings.wide_recordings(folder, coffee)):
+            console.print(f"4-8 kHz, {each.mode}: {each.lsd_db} dB from {each.recordings} recordings (LSD)")
 
 
 def _table(cells: list[hearings.Cell], title: str) -> Table:

@@ -107,6 +107,12 @@ def judged(found: Sequence[Recording], coffee: Dialplan, limit: int = 0) -> list
     return every
 
 
+def wide_recordings(folder: Path, coffee: Dialplan, most: int = 20) -> list[Recording]:
+    """Of each task some of the voices it is judged on, where they were recorded in wide band."""
+    every = judged(recordings(folder), coffee, most)
+    return [each for task, _ in every for each in task.recordings if each.rate >= WIDE_RATE]
+
+
 async def measure(folder: Path, coffee: Dialplan, plan: Plan, report: Callable[[Cell], None]) -> list[Cell]:
     """All cells, and each as it comes. `UsageError` where the engine cannot run here, or there is nothing to hear."""
     if missing := registry.check("asr", plan.engine):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.call.world import ScriptedAgent, ScriptedAsr, ToneTts, ToneVad, tone
+from voicebot.call import runtime as runtimes
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import CallInfo
 from voicebot.carriers.wavline import WavLine
@@ -20,6 +21,7 @@ from voicebot.config import Settings
 from voicebot.core.dialogue import Opening, Text, ToolCall
 from voicebot.core.timeline import EndReason, decode
 from voicebot.engines import registry
+from voicebot.engines.base import EngineConfig
 from voicebot.errors import UsageError
 
 PLAN = """
@@ -170,6 +172,35 @@ async def test_an_engine_that_is_not_there_keeps_its_dialplan_out_and_says_why(s
 
     assert ["one"] == list(runtime.dialplans)
     assert "marvellous" in runtime.faults[str(settings.dialplans / "two.yaml")]
+
+
+async def test_an_engine_that_did_not_start_is_started_again_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "AGAIN_S", 0.0)
+    text = PLAN.format(name="one", number="*").replace("asr: test", 'asr: ["test:far", test]')
+    (settings.dialplans / "one.yaml").write_text(text)
+    is_up = False
+
+    class Far(Engine):
+        async def start(self) -> None:
+            if not is_up:
+                raise ConnectionRefusedError
+
+    def make(stage: str, name: str, config: EngineConfig) -> Any:
+        made = registry.load(stage, "test").create(config)
+        return Far(made) if name == "test:far" else made
+
+    runtime = Runtime(settings, make=make)
+    await runtime.start()
+    heard_by = [runtime.stack(runtime.dialplans["one"]).asr.names]
+    await runtime.reload()
+    heard_by.append(runtime.stack(runtime.dialplans["one"]).asr.names)
+    is_up = True
+    await runtime.reload()
+    heard_by.append(runtime.stack(runtime.dialplans["one"]).asr.names)
+
+    assert [("test",), ("test",), ("test:far", "test")] == heard_by
 
 
 async def test_a_call_is_listed_before_and_after_and_its_record_says_what_it_was_made_of(settings: Settings) -> None:

@@ -56,6 +56,8 @@ GOODBYE_S = 10.0
 """For the last sentence of calls that are still up when the drain deadline has come."""
 MOST_LEFT = 100
 """Calls that were put through last, and may come back."""
+AGAIN_S = 60.0
+"""An engine that did not start is started again so often."""
 LOG_DEADLINE_S = 2.0
 """The call list may be late or gone; the caller does not wait for it."""
 _log = log.get("runtime")
@@ -97,6 +99,8 @@ class Runtime:
         self._engines = Engines(settings, make)
         self._prompts = PromptCache(prompts or settings.data_dir / "cache" / "prompts")
         self._files: dict[Path, float] = {}
+        self._incomplete: set[Path] = set()
+        self._again_s = 0.0
         self._eot: Eot | None = None
         self._agents = Agents()
         self._left: OrderedDict[str, GuardedLlm] = OrderedDict()
@@ -125,6 +129,7 @@ class Runtime:
 
     async def reload(self) -> None:
         """Read dialplans that changed on disk; a bad one keeps its last good version, and says why."""
+        self._try_again()
         path = self.settings.dialplans
         files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
         for file in files:
@@ -133,14 +138,28 @@ class Runtime:
                 if self._files.get(file) == changed:
                     continue
                 self._files[file] = changed
+                self._engines.unstarted.clear()
                 plan = dp.parse(file.read_text("utf-8"), str(file))
                 stack = await self._stack_of(plan)
             except (VoicebotError, OSError, UnicodeDecodeError) as error:
                 self.faults[str(file)] = str(error)
                 _log.error("dialplan_refused", file=str(file), error=str(error))
                 continue
+            finally:
+                if self._engines.unstarted:
+                    self._incomplete.add(file)
             self.faults.pop(str(file), None)
             self.dialplans[plan.name], self._stacks[plan.name] = plan, stack
+
+    def _try_again(self) -> None:
+        """Now and then, have those dialplans read anew of which an engine did not start: it may be able to now."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._again_s:
+            return
+        self._again_s = now_s + AGAIN_S
+        for file in self._incomplete:
+            self._files.pop(file, None)
+        self._incomplete.clear()
 
     async def _stack_of(self, plan: Dialplan) -> Stack:
         """The engines of a dialplan's calls; of interpreted ones, those of the caller's side."""

@@ -100,6 +100,8 @@ class Engines:
     def __init__(self, settings: Settings, make: Make = make) -> None:
         self._settings, self._make = settings, make
         self._members: dict[tuple[object, ...], Member[Any]] = {}
+        self.unstarted: set[str] = set()
+        """Engines that could run here and did not start, since this was last cleared."""
 
     async def one(self, stage: str, name: str, config: EngineConfig) -> Member[Any]:
         """Started, or as it runs already."""
@@ -135,6 +137,7 @@ class Engines:
                 raise
             except Exception as error:  # whatever a library raises when it cannot start
                 missing.append(f"{name}: {error}")
+                self.unstarted.add(name)
                 _log.warning("engine_not_started", stage=stage, engine=name, error=str(error))
         if not members:
             raise UsageError(f"No {stage} engine can run here ({'; '.join(missing)}).")

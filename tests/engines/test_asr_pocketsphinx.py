@@ -301,3 +301,10 @@ def test_half_a_phrase_gives_way_to_a_whole_one_further_down() -> None:
     pin = Expectation("pin", Mode.CLOSED, ("one two three",))
     half = Words("one two", True, 0.9, (), ("one two", "one two three"))
     assert Words("one two three", True, 0.4, (), half.nbest) == fitted(half, pin)
+
+
+@pytest.mark.parametrize(
+    ("rate", "wanted", "mean"), [(8000, "off", "off"), (16000, "off", "neural"), (8000, "auto", "neural")]
+)
+def test_wide_band_audio_has_the_cepstral_mean_of_what_is_extended(rate: int, wanted: str, mean: str) -> None:
+    assert mean == pocketsphinx.create(EngineConfig(options={"rate": rate}, bandwidth=wanted)).bandwidth

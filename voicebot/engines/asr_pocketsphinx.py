@@ -79,7 +79,8 @@ class PocketsphinxAsr:
         self.rate = int(options.get("rate", 8000))
         if self.rate not in (8000, 16000):
             raise UsageError(f"pocketsphinx takes a rate of 8000 or 16000, not {self.rate}.")
-        self.bandwidth = chosen(config.bandwidth, "pocketsphinx").mode
+        # Wide-band audio is not extended, but has the cepstral mean of what is.
+        self.bandwidth = chosen("neural" if self.rate == 16000 else config.bandwidth, "pocketsphinx").mode
         self.audio_lost_bytes = 0
         self._config, self._launch = config, launch
         self._pronounce = {str(w).lower(): str(p) for w, p in dict(options.get("pronounce", {})).items()}

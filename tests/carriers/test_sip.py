@@ -147,6 +147,7 @@ async def test_a_call_that_is_never_answered_is_not_waited_for_for_ever() -> Non
     assert not await gone.answered(0.05)
 
 
+@pytest.mark.slow
 async def test_a_transfer_nobody_reports_on_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voicebot.carriers.sip.TRANSFER_S", 0.05)
     worker = Worker()

@@ -113,6 +113,7 @@ async def test_whom_it_does_not_reach_it_says_with_the_reason(tmp_path: Path) ->
 
 
 @needs_pjsua2
+@pytest.mark.slow
 async def test_an_account_that_cannot_place_a_call_leaves_it_to_the_next(tmp_path: Path) -> None:
     async with caller(0) as broken, caller(0) as phone:
         broken.answers["INVITE"] = 503

@@ -98,6 +98,7 @@ def test_lost_packets_leave_the_rest_in_its_place() -> None:
     assert 60 < sum(same) < 95
 
 
+@pytest.mark.slow
 def test_the_table_the_rows_and_the_plot_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voicebot.log.configure", lambda **_: None)
     monkeypatch.setenv("COLUMNS", "160")

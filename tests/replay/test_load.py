@@ -76,6 +76,7 @@ async def test_a_mark_comes_back_when_its_audio_was_played_and_at_once_after_cle
     assert 0 < phone.clears_s - phone.began_s < 0.9
 
 
+@pytest.mark.slow
 async def test_a_hole_in_a_sentence_is_an_underrun_and_a_pause_is_none() -> None:
     async with called() as (_, socket, figures):
         short = json.dumps({"event": "media", "media": {"payload": QUIET * 5}})

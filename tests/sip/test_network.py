@@ -57,7 +57,7 @@ async def after(service: Service, phone: Caller, folder: Path) -> dict[str, floa
     return record.fields
 
 
-@pytest.mark.parametrize("percent", [1, 5, 10])
+@pytest.mark.parametrize("percent", [*(pytest.param(each, marks=pytest.mark.slow) for each in (1, 5)), 10])
 async def test_lost_packets_are_counted_and_the_call_goes_on(tmp_path: Path, percent: int) -> None:
     async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
         await phone.invite()
@@ -75,7 +75,7 @@ async def test_lost_packets_are_counted_and_the_call_goes_on(tmp_path: Path, per
         assert "PCMU" == figures["codec"]
 
 
-@pytest.mark.parametrize("jitter_ms", [20, 60, 120])
+@pytest.mark.parametrize("jitter_ms", [*(pytest.param(each, marks=pytest.mark.slow) for each in (20, 60)), 120])
 async def test_jitter_and_reordering_are_borne(tmp_path: Path, jitter_ms: int) -> None:
     async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
         await phone.invite()

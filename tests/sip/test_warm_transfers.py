@@ -76,6 +76,7 @@ async def test_who_takes_a_warm_transfer_hears_why_and_then_the_caller(tmp_path:
     assert "transfer" == reason(tmp_path)
 
 
+@pytest.mark.slow
 async def test_who_declines_leaves_the_caller_to_the_bot(tmp_path: Path) -> None:
     async with caller(0) as human, service(tmp_path, human, "warm") as port, caller(port) as phone:
         assert 200 == await phone.invite("desk")
@@ -100,6 +101,7 @@ async def test_a_phone_that_takes_no_refer_is_put_through_all_the_same(tmp_path:
     assert "transfer" == reason(tmp_path)
 
 
+@pytest.mark.slow
 async def test_whom_nobody_answers_the_bot_keeps(tmp_path: Path) -> None:
     async with caller(0) as human, service(tmp_path, human, "warm") as port, caller(port) as phone:
         human.answers["INVITE"] = 486

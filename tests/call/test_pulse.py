@@ -38,8 +38,8 @@ def test_late_messages_close_the_door_and_it_opens_when_they_are_well_on_time_ag
 def test_a_core_nearly_used_up_closes_the_door_before_anything_is_late() -> None:
     world = World()
     assert world.goes_on(3, late_ms=2, busy=0.9)
-    assert world.goes_on(3, late_ms=2, busy=0.8)
-    assert not world.goes_on(3, late_ms=2, busy=0.7)
+    assert world.goes_on(3, late_ms=2, busy=0.68)
+    assert not world.goes_on(3, late_ms=2, busy=0.6)
 
 
 def test_one_hiccup_refuses_nobody() -> None:

@@ -1,7 +1,7 @@
 """How well the event loop keeps up: what decides whether one more call can be taken.
 
 Two things are measured. Lateness: by how much the calls' beats came too late, the time that a round of them took
-included; that is how late their messages leave. And how busy the loop's thread was. A loop that is nearly always busy
+included; that is how late their messages leave. And how much of a core the process used. One that is nearly always busy
 keeps its calls on time until one more comes; so over either bound new calls are refused, until both are well below.
 """
 
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 WINDOW_S = 2.0
 """Looked back."""
 JUDGE_S = 0.25
-MOST_BUSY, BUSY_AGAIN = 0.85, 0.75
-"""Share of time that the loop's thread ran, from which no call is taken; and from which again."""
+MOST_BUSY, BUSY_AGAIN = 0.7, 0.65
+"""Share of a core that the process used, from which no call is taken; and from which again. Calls that have just begun
+cost less than they will, so room is kept back for them."""
 EASED = 0.5
 """Lateness falls to this share of the bound before calls are taken again."""
 
@@ -33,13 +34,13 @@ class Reading:
 
 class Pulse:
     """One loop's. `late` is told by the beat, many times a second; `most_late_ms` is the bound on the 90th percentile,
-    0 for none. Both clocks count seconds; `cpu_s` that of the loop's thread."""
+    0 for none. Both clocks count seconds; `cpu_s` those of the process."""
 
     def __init__(
         self,
         most_late_ms: float = 0.0,
         now_s: Callable[[], float] = time.monotonic,
-        cpu_s: Callable[[], float] = time.thread_time,
+        cpu_s: Callable[[], float] = time.process_time,
     ) -> None:
         self.most_late_ms = most_late_ms
         self.reading = Reading()

@@ -15,7 +15,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from tests.replay.made_calls import spoken
+from voicebot.call.recorder import Recorder
 from voicebot.cli import app
+from voicebot.core.timeline import Record
 from voicebot.errors import UsageError
 from voicebot.replay import verdict
 
@@ -48,6 +50,17 @@ def test_definitions_are_printed_when_asked_for(tmp_path: Path) -> None:
     _, output = run("score", str(record(tmp_path / "call.wav")), "--out", str(tmp_path / "out"), "--explain")
     assert "From the end of the caller's speech" in output
     assert "there is no reference transcript" in output
+
+
+def test_what_was_said_is_in_the_report_and_not_on_the_screen(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "20260101-call")
+    recorder.note(Record(4300, "turn", {"turn": 1, "text": "my card is green", "start_ms": 3000, "end_ms": 4000}))
+    recorder.note(Record(6000, "said", {"turn": 1, "text": "Green it is", "heard": "Green it is", "complete": True}))
+    recorder.caller(spoken([(3000, 4000)], 9000, 180, 1).tobytes(), 0)
+    recorder.close()
+    _, output = run("score", str(tmp_path / "20260101-call"), "--out", str(tmp_path / "out"), "--explain")
+    assert "green" not in output.lower()
+    assert b"my card is green" in (tmp_path / "out" / "20260101-call" / "report.json").read_bytes()
 
 
 def test_a_folder_gives_a_suite_and_what_cannot_be_read_is_named_on_it(tmp_path: Path) -> None:

@@ -272,3 +272,9 @@ def test_the_bots_voice_that_leaks_into_the_callers_channel_is_nobody_speaking_o
     judged = score(replace(call([], [(1000, 6000), (9000, 11_000)], 12_000), caller=side))
     assert 0.0 == value(judged, "talk_over_s")
     assert ["bot", "caller", "bot"] == [each.side for each in judged.turns]
+
+
+def test_noise_that_is_as_loud_as_speech_is_no_turn() -> None:
+    hiss = np.random.default_rng(3).normal(0, 3000, 12_000).astype(np.int16)
+    judged = score(replace(call([], [(6000, 8000)], 12_000), caller=track([(1000, hiss)], 12_000)))
+    assert ["bot"] == [each.side for each in judged.turns]

@@ -23,6 +23,8 @@ from voicebot.replay.verdict import Metric, Suite, SuiteCall, Verdict
 OUT = Path("out/score")
 GROUPS = ("latency", "turns", "language", "outcome", "media", "cost")
 PORT = 0
+PRIVATE = ("heard", "said", "keys", "tools", "transferred")
+"""What people said and did is in the report, and not on a screen that may be a log."""
 
 
 def score(
@@ -134,7 +136,7 @@ def _show(console: Console, judged: Verdict, took_s: float, explain: bool) -> No
     table = Table(box=SIMPLE_HEAD, show_header=False)
     for group in GROUPS:
         for metric in (each for each in judged.metrics if each.group == group):
-            if metric.value is None and not explain:
+            if metric.name in PRIVATE or (metric.value is None and not explain):
                 continue
             table.add_row(*_row(metric, explain))
     console.print(table)

@@ -218,3 +218,11 @@ def test_sdp_of_the_ack_counts_when_the_offer_came_late(tmp_path: Path) -> None:
     [call] = load(talk.write(tmp_path / "late.pcap"))
     assert call.caller is None
     assert 500 == call.duration_ms
+
+
+def test_a_packet_with_a_damaged_time_costs_that_packet(tmp_path: Path) -> None:
+    talk = Conversation()
+    talk.invite()
+    talk.speak(voice(1.0), delay_s={20: 9000.0})
+    [call] = load(talk.write(tmp_path / "late.pcap"))
+    assert 1000 == call.duration_ms

@@ -23,6 +23,7 @@ SILENT = ("CN", "TELEPHONE-EVENT")
 """Payload kinds that are no sound and ask for no codec."""
 LEAST_PACKETS = 10
 """Without SIP: fewer are no stream but chance."""
+LEAST_PART = 3
 BUFFER_MS = 60
 """Of the playout buffer against which late packets and concealment are counted: three packets."""
 JUMP_S = 1.0
@@ -123,7 +124,8 @@ def sound(stream: Stream) -> list[Packet]:
 
 
 def segments(stream: Stream) -> list[Stream]:
-    """The stream cut where its clock jumps: each part has one clock, and is about as long as it took to come."""
+    """The stream cut where its clock jumps: each part has one clock, and is about as long as it took to come. A packet
+    or two that jump are a damaged time, and left out."""
     parts, first_s, last_s = [replace(stream, packets=[])], None, None
     for packet in stream.packets:
         if not _is_event(stream, packet):
@@ -135,7 +137,7 @@ def segments(stream: Stream) -> list[Stream]:
                 parts.append(replace(stream, packets=[]))
             last_s = transit_s
         parts[-1].packets.append(packet)
-    return parts
+    return [part for part in parts if len(part.packets) >= LEAST_PART] or parts
 
 
 def _is_event(stream: Stream, packet: Packet) -> bool:

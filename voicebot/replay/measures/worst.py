@@ -76,7 +76,7 @@ def _of(event: Event) -> Moment | None:
             return Moment(event.start_ms, event.end_ms, title, "talk_over", round(length_ms / OVER_LIMIT_MS, 3))
         case kind if kind in ALWAYS:
             name, severity, title = ALWAYS[kind]
-            title = f"{title}: {event.text}" if event.text and kind in ("fault", "hello", "repetition") else title
+            title = f"{title}: {event.text}" if event.text and kind == "fault" else title
             return Moment(event.start_ms, max(event.end_ms, event.start_ms + 500), title, name, severity)
         case _:
             return None

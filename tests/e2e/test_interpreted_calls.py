@@ -21,7 +21,7 @@ from tests.sip.world import needs_pjsua2
 from voicebot.audio.g711 import ulaw_encode
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.call.session import Session
-from voicebot.carriers.base import CallInfo, Line
+from voicebot.carriers.base import CallInfo, Dial, Line
 from voicebot.carriers.sip import SipLine
 from voicebot.carriers.sip_process import Worker
 from voicebot.carriers.sip_setup import Setup
@@ -69,9 +69,9 @@ class Booth:
         return getattr(self.runtime, name)
 
     async def run_call(
-        self, line: Line, plan: Dialplan, watch: Callable[[Record], None] | None = None, **_: Any
+        self, line: Line, plan: Dialplan, watch: Callable[[Record], None] | None = None, _: Dial | None = None
     ) -> EndReason:
-        return await self.runtime.run_call(line, plan, watch, dial=self.dial)
+        return await self.runtime.run_call(line, plan, watch, self.dial)
 
     async def dial(self, to: str) -> Line:
         number = self.worker.dial(f"sip:anna@{HOST}:{self.phone.sip_port}", -1, {})

@@ -63,6 +63,12 @@ def test_a_graph_shows_every_node_and_every_way(file: str) -> None:
         assert f"<b>{name}</b>" in drawn.replace("#95;", "_")
 
 
+def test_a_graph_says_what_the_caller_will_hear() -> None:
+    drawn = run(app, ["graph", "dialplans/coffee.yaml"]).output
+    assert "Bean Street, hello!" in drawn
+    assert "persona" not in drawn
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_the_svg_is_whole_and_has_a_box_for_every_node(file: str) -> None:
     plan = parse(Path(file).read_text(), file)

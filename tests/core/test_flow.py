@@ -169,6 +169,13 @@ def test_no_alone_asks_what_to_change_and_takes_it() -> None:
     assert "So that's a small latte. Is that right?" == caller.says("small")
 
 
+def test_help_at_the_welcome_explains_and_does_not_welcome_again() -> None:
+    caller = Caller("frontdesk")
+    answer = caller.says("help")
+    assert "Say the name of a person or a department" in answer
+    assert "Harbour and Lane" not in answer
+
+
 def test_help_repeat_and_start_over_work_in_the_middle() -> None:
     caller = Caller("coffee")
     question = caller.says("a mocha")

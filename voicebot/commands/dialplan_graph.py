@@ -7,6 +7,8 @@ from html import escape
 
 from voicebot.core.dialplan_graph import edges
 from voicebot.core.plan import Action, Decide, Dialplan, HangUp, Node, PutThrough
+from voicebot.core.say import render, slots_of
+from voicebot.core.sentences import constants
 
 END, DESK = "hang up", "transfer"
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 64, 40, 76, 24
@@ -37,13 +39,16 @@ def _ends(actions: tuple[Action, ...]) -> Iterator[str]:
                 pass
 
 
-def _caption(node: Node) -> str:
-    """What a node does, in a line."""
+def _caption(plan: Dialplan, node: Node) -> str:
+    """What a node does, in a line. What differs from call to call keeps its braces."""
     if node.collect:
         return "asks " + ", ".join(node.collect)
     if node.intents:
         return "listens: " + ", ".join(node.intents)
-    return node.say[0] if node.say else "acts"
+    if not node.say:
+        return "acts"
+    open_slots = {name: f"{{{name}}}" for name in slots_of(node.say[0])}
+    return render(node.say[0], {**open_slots, **constants(plan)})
 
 
 # --- Mermaid -----------------------------------------------------------------------------------------------------
@@ -56,7 +61,7 @@ def mermaid(plan: Dialplan) -> str:
     lines = ["flowchart TD"]
     for name, label in ids.items():
         if name in plan.nodes:
-            text = f"<b>{_quoted(name)}</b><br/>{_quoted(_caption(plan.nodes[name])[:60])}"
+            text = f"<b>{_quoted(name)}</b><br/>{_quoted(_caption(plan, plan.nodes[name])[:60])}"
             lines.append(f'  {label}(["{text}"])' if name == plan.start else f'  {label}["{text}"]')
         else:
             lines.append(f'  {label}(("{_quoted(name)}"))')
@@ -128,7 +133,7 @@ def _places(plan: Dialplan, ways: list[tuple[str, str, str]]) -> dict[str, tuple
 def _box(plan: Dialplan, name: str, x: int, y: int) -> str:
     node = plan.nodes.get(name)
     fill = "#e8f3ec" if name == plan.start else "#eef1fb" if node else "#f6eee4"
-    caption = _clip(_caption(node), 30) if node else ""
+    caption = _clip(_caption(plan, node), 30) if node else ""
     middle = x + WIDTH // 2
     return (
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="10" fill="{fill}" stroke="#667"/>'

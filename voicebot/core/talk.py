@@ -10,7 +10,7 @@ from voicebot.core import say
 from voicebot.core.dialogue import LlmEvent, Text, ToolCall
 from voicebot.core.memory import Memory
 from voicebot.core.plan import Dialplan, Node, Slot
-from voicebot.core.prompts import Menu, Over, Prompts, State, Tool
+from voicebot.core.prompts import Form, Menu, Over, Prompts, State, Tool
 from voicebot.core.slots import Reader, with_type
 
 TRANSFERS = 3
@@ -95,8 +95,11 @@ class Talk:
             self.out += [Text(text)] if text else []
 
     def help(self) -> None:
-        self.say(self.prompts.hint(self.node_name, self.state) or self.reader.manners.general_help)
-        self.ask()
+        """What can be said here, then the question; where the question is a whole welcome, the help is enough."""
+        hint = self.prompts.hint(self.node_name, self.state)
+        self.say(hint or self.reader.manners.general_help)
+        if not (hint and self.state in (Menu(), Form(asked=""))):
+            self.ask()
 
     def miss(self, silent: bool = False) -> None:
         """Nothing was understood: ask again, in other words, then give up."""

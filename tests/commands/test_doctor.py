@@ -92,6 +92,47 @@ def test_sip_that_cannot_be_is_a_note_that_says_why(monkeypatch: pytest.MonkeyPa
     assert (0, ["note"] * 3) == (code, [each["carriers", "sip"]["verdict"] for each in (found, without, off)])
 
 
+@pytest.mark.parametrize("name", ["HOST", "PUBLIC_ADDRESS"])
+def test_sip_over_ipv6_is_a_note_that_says_so(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"VOICEBOT_SIP_{name}", "2001:db8::1")
+    code, found = examine()
+    assert (0, "note") == (code, found["carriers", "sip"]["verdict"])
+    assert found["carriers", "sip"]["detail"].startswith(f"VOICEBOT_SIP_{name}=2001:db8::1: SIP is spoken over IPv4")
+
+
+WARM = """
+name: warm
+description: Puts callers through.
+transfers:
+  desk: {to: "+12025550142"}
+  team: {to: "+12025550143", kind: warm}
+  boss: {to: "sip:boss@pbx.example.com", kind: warm}
+start: hello
+nodes: {hello: {say: Hello., do: [{hang_up: Goodbye.}]}}
+"""
+
+
+def test_a_warm_transfer_that_is_cold_for_twilios_callers_is_a_note(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "warm.yaml").write_text(WARM)
+    monkeypatch.setenv("VOICEBOT_DIALPLANS", str(tmp_path / "warm.yaml"))
+    where = "dialplans", "warm.yaml: transfers"
+    monkeypatch.setattr("voicebot.commands.checks.lacking", lambda _: "")
+    assert where not in examine()[1]  # without Twilio there are no such callers
+    monkeypatch.setenv("VOICEBOT_TWILIO_ACCOUNT_SID", "AC0")
+    monkeypatch.setenv("VOICEBOT_TWILIO_AUTH_TOKEN", "tell-nobody")
+    found = examine()[1]
+    assert "note" == found[where]["verdict"]
+    assert found[where]["detail"].startswith("team: warm, but cold for calls through Twilio")
+    monkeypatch.setenv("VOICEBOT_SIP_ACCOUNTS", "sip:101:secret@pbx.example.com")
+    assert where not in examine()[1]
+    monkeypatch.setattr("voicebot.commands.checks.lacking", lambda _: "switched off.")
+    assert examine()[1][where]["detail"].startswith(
+        "team, boss: warm, but cold for calls through Twilio: the service has"
+    )
+
+
 def test_a_taken_port_stops_the_service(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICEBOT_PORT", str(taken_port))
     code, found = examine()

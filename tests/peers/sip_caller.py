@@ -75,8 +75,8 @@ class Caller:
     codec: str = "PCMU"
     events: int = PAYLOADS["telephone-event"]
     """Payload type of keys that we send: whoever calls chooses it."""
-    registers: Callable[[Request], Response] | None = None
-    """What answers a REGISTER, where this phone is an exchange."""
+    registers: Callable[[Request], Response | None] | None = None
+    """What answers a REGISTER, or does not, where this phone is an exchange."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     # --- SIP
@@ -185,7 +185,8 @@ class Caller:
             case Request():
                 self.requests.append(message)
                 if message.method == "REGISTER" and self.registers:
-                    self._sip.sendto(self.registers(message).encode(), sip.vias(message.headers)[0].reply_to)
+                    if told := self.registers(message):
+                        self._sip.sendto(told.encode(), sip.vias(message.headers)[0].reply_to)
                 elif message.method != "ACK":
                     body = self.sdp() if message.method == "INVITE" else b""
                     answer = sip.answer(message, 200, self._tag, [("Contact", f"<sip:caller@{HOST}:{self.sip_port}>")])

@@ -22,16 +22,25 @@ REALM, NONCE = "test", "a-nonce"
 
 @dataclass
 class Registrar:
-    """Knows one user. `contact` is where it has registered."""
+    """Knows one user. `contact` is where it has registered, as long as it has."""
 
     user: str
     password: str
     contact: Address | None = None
     refused: int = 0
+    expires_s: int = 300
+    out_of_order: bool = False
+    """It answers 503."""
+    silent: bool = False
+    """It answers nothing."""
     registered: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def take(self, request: Request) -> Response:
+    def take(self, request: Request) -> Response | None:
         """The answer to a REGISTER."""
+        if self.silent:
+            return None
+        if self.out_of_order:
+            return sip.answer(request, 503, "r")
         given = dict(re.findall(r'(\w+)="?([^",]*)"?', sip.value(request.headers, "Authorization")))
         if given.get("response") != self._digest(request, given):
             self.refused += 1
@@ -40,12 +49,11 @@ class Registrar:
             return Response(401, "Unauthorized", answer.headers, b"")
         contact = sip.uri(sip.values(request.headers, "Contact")[0])
         assert contact
-        self.contact = contact.address
+        leaves = sip.value(request.headers, "Expires") == "0"
+        self.contact = None if leaves else contact.address
         self.registered.set()
-        expires = sip.value(request.headers, "Expires") or "300"
-        return sip.answer(
-            request, 200, "r", [("Contact", sip.value(request.headers, "Contact") + f";expires={expires}")]
-        )
+        expires = f";expires={0 if leaves else self.expires_s}"
+        return sip.answer(request, 200, "r", [("Contact", sip.value(request.headers, "Contact") + expires)])
 
     def _digest(self, request: Request, given: dict[str, str]) -> str:
         def md5(text: str) -> str:
@@ -86,8 +94,8 @@ async def tls_registrar(folder: Path, user: str, password: str) -> AsyncIterator
         while head := await reader.readuntil(b"\r\n\r\n"):
             length = re.search(rb"Content-Length:\s*(\d+)", head, re.I)
             message = sip.parse(head + await reader.readexactly(int(length[1]) if length else 0))
-            if isinstance(message, Request) and message.method == "REGISTER":
-                writer.write(exchange.take(message).encode())
+            if isinstance(message, Request) and message.method == "REGISTER" and (answer := exchange.take(message)):
+                writer.write(answer.encode())
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):

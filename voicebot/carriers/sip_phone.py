@@ -19,8 +19,9 @@ from typing import Any
 
 import pjsua2 as pj
 
+from voicebot.carriers.sip_extension import Extension, Registration
 from voicebot.carriers.sip_outbox import Outbox
-from voicebot.carriers.sip_pjsip import account_config, door_config, endpoint_config, most_calls, transport, use_codecs
+from voicebot.carriers.sip_pjsip import door_config, endpoint_config, most_calls, transport, use_codecs
 from voicebot.carriers.sip_port import Port, contained
 from voicebot.carriers.sip_setup import Setup
 from voicebot.core.sip_link import Kind, Message, Say, message
@@ -41,6 +42,12 @@ class _Call(pj.Call):  # type: ignore[misc]
         self.silent_s = 0.0
         self.packets = -1
         self.figures: dict[str, float] = {}
+        self.extension: Extension | None = None
+        """By whose registrar it went out."""
+
+    def reaches(self, to: str) -> str:
+        """Where an address at the account's exchange is just now."""
+        return self.extension.account.moved(to, self.extension.place) if self.extension else to
 
     @contained
     def onCallState(self, prm: Any) -> None:
@@ -103,21 +110,6 @@ class _Call(pj.Call):  # type: ignore[misc]
         )
 
 
-class _Account(pj.Account):  # type: ignore[misc]
-    def __init__(self, phone: Phone, name: str) -> None:
-        super().__init__()
-        self._phone, self._name = phone, name
-
-    @contained
-    def onRegState(self, prm: Any) -> None:
-        facts = {"code": int(prm.code), "reason": prm.reason, "expires_s": int(prm.expiration)}
-        self._phone.outbox.put(message(Kind.REGISTERED, account=self._name, **facts))
-
-    @contained
-    def onIncomingCall(self, prm: Any) -> None:
-        self._phone.incoming(self, prm)
-
-
 @dataclass(slots=True)
 class Phone:
     """The endpoint. `start` first; then `turn` again and again, on one thread, which is the only one that calls."""
@@ -127,7 +119,9 @@ class Phone:
     capacity: int = 0
     port: int = 0
     _endpoint: Any = None
-    _accounts: list[_Account] = field(default_factory=list)
+    _extensions: list[Extension] = field(default_factory=list)
+    _plain: Registration | None = None
+    """Without a registrar: for calls from the door, or for calls out without an account."""
     _calls: dict[int, _Call] = field(default_factory=dict)
     _stale: list[_Call] = field(default_factory=list)
     """Objects that must never go: somebody else may have their place."""
@@ -155,16 +149,11 @@ class Phone:
         # PJSIP gives a call in to the account that fits its To best, whatever transport it came by, and answers by that
         # account's. So a process is for the door or for accounts, never for both.
         for wanted in self.setup.accounts:
-            self._account(wanted.name, account_config(self.setup, wanted, outside[wanted.transport]))
-        if self.setup.dials:
-            self._account("direct", door_config(self.setup, outside["udp"]))
-        elif not self.setup.accounts:
-            self._account("door", door_config(self.setup, inside))
-
-    def _account(self, name: str, config: Any) -> None:
-        account = _Account(self, name)
-        account.create(config, not self._accounts)
-        self._accounts.append(account)
+            extension = Extension(wanted, self.setup, outside[wanted.transport], self.outbox, self.incoming)
+            self._extensions.append(extension)
+        if self.setup.dials or not self.setup.accounts:
+            self._plain = Registration(self.incoming)
+            self._plain.create(door_config(self.setup, outside["udp"] if self.setup.dials else inside))
 
     @property
     def calls(self) -> int:
@@ -179,7 +168,9 @@ class Phone:
         self._endpoint.libHandleEvents(wait_ms)
 
     def watch(self, seconds: float) -> None:
-        """Every second or so: does media still come? `seconds` since the last time."""
+        """Every second or so: do registrations stand, does media still come? `seconds` since the last time."""
+        for extension in self._extensions:
+            extension.watch()
         for call in list(self._calls.values()):
             if call.port is None:
                 continue
@@ -212,7 +203,7 @@ class Phone:
 
     # --- calls
 
-    def incoming(self, account: _Account, prm: Any) -> None:
+    def incoming(self, account: Registration, prm: Any) -> None:
         """The service decides; until it has, the caller waits."""
         self._last += 1
         call = _Call(self, account, self._last, prm.callId)
@@ -228,8 +219,11 @@ class Phone:
         )
 
     def dial(self, number: int, to: str, account: int, headers: dict[str, str]) -> None:
-        """Call out with an account, by its number; -1 is the last, which is none where `Setup.dials`."""
-        call = _Call(self, self._accounts[account], number, pj.PJSUA_INVALID_ID)
+        """Call out with an account, by its number, where it is registered; -1: without one, where `Setup.dials`."""
+        extension = self._extensions[account] if account >= 0 or self._plain is None else None
+        call = _Call(self, extension.registration if extension else self._plain, number, pj.PJSUA_INVALID_ID)
+        call.extension = extension
+        to = call.reaches(to)
         self._calls[number] = call
         try:
             call.makeCall(to, _operation(0, "", headers))
@@ -275,7 +269,7 @@ class Phone:
 
     def pass_on(self, number: int, to: str) -> None:
         if call := self._calls.get(number):
-            call.xfer(to, pj.CallOpParam(True))
+            call.xfer(call.reaches(to), pj.CallOpParam(True))
 
     def keys(self, number: int, digits: str) -> None:
         if call := self._calls.get(number):

@@ -52,8 +52,9 @@ def door_config(setup: Setup, transport: int) -> Any:
     return _media_config(config, setup, setup.srtp)
 
 
-def account_config(setup: Setup, account: Account, transport: int) -> Any:
-    """An extension or a trunk: digest, refresh before it runs out, again after a failure."""
+def account_config(setup: Setup, account: Account, transport: int, at_once: bool) -> Any:
+    """An extension or a trunk: digest, refresh before it runs out, again after a failure. `at_once`: it registers as
+    soon as it is made."""
     config = pj.AccountConfig()
     config.idUri = f"sip:{account.user}@{account.domain}"
     config.sipConfig.transportId = transport
@@ -64,8 +65,9 @@ def account_config(setup: Setup, account: Account, transport: int) -> Any:
     registration = config.regConfig
     if account.register:
         registration.registrarUri = f"sip:{account.domain};transport={account.transport}"
-    registration.timeoutSec, registration.retryIntervalSec, registration.firstRetryIntervalSec = 300, 30, 2
-    registration.randomRetryIntervalSec = 2
+    registration.registerOnAdd, registration.timeoutSec = at_once, setup.register_s
+    registration.retryIntervalSec, registration.firstRetryIntervalSec = setup.retry_s, min(2, setup.retry_s)
+    registration.randomRetryIntervalSec = min(2, setup.retry_s)
     return _media_config(config, setup, account.srtp)
 
 

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from voicebot import log
 from voicebot.core.sip_link import OWN_CALLS, Kind, Message, Messages, message
@@ -52,7 +52,9 @@ class Worker:
         """Why it cannot work, as a sentence."""
         self.restarts = 0
         self.registered: dict[str, int] = {}
-        """Account → the last answer of its registrar; 200 while it stands."""
+        """Account → the last answer of the registrar in use; 200 while it stands."""
+        self.registrars: dict[str, str] = {}
+        """Account → the registrar in use, host or host:port."""
         self.calls: dict[int, Caller | None] = {}
         """Calls that take a place, and who wants to hear of them."""
         self._setup, self._incoming, self._changed = setup, incoming, changed
@@ -218,8 +220,7 @@ class Worker:
                     _log.warning("sip_audio_dropped", pid=self.pid, frames=dropped - self._dropped)
                 self._dropped = dropped
             case Kind.REGISTERED:
-                self.registered[told.facts["account"]] = told.facts["code"]
-                _log.info("sip_registered", **told.facts)
+                self._registered(told.facts)
                 self._changed(self)
             case Kind.INCOMING:
                 self.calls[told.call] = None
@@ -233,6 +234,15 @@ class Worker:
                 caller = self.calls.get(told.call)
                 if caller is not None:
                     caller.take(told)
+
+    def _registered(self, facts: dict[str, Any]) -> None:
+        _log.info("sip_registered", **facts)
+        if facts["in_use"]:
+            account, registrar = facts["account"], facts["registrar"]
+            before = self.registrars.get(account, "")
+            if before != registrar and (before or facts["place"]):
+                _log.warning("sip_registrar_changed", account=account, registrar=registrar, before=before)
+            self.registrars[account], self.registered[account] = registrar, facts["code"]
 
 
 def _reap(popen: subprocess.Popen[bytes]) -> None:

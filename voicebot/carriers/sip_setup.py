@@ -29,6 +29,14 @@ class Setup:
     """To register, and to call out with. A worker that has some takes no calls from the door."""
     dials: bool = False
     """Whether it also calls out without an account."""
+    register_s: int = 300
+    """How long a registration is asked to stand."""
+    retry_s: int = 30
+    """A registrar that failed is asked again after this long."""
+    answer_s: float = 8.0
+    """For its first answer; then the next one is asked as well."""
+    back_s: float = 30.0
+    """One that comes back must stand for this long before it is used again."""
     log_level: int = 0
     """PJSIP's; 0: errors only, and to nobody."""
 
@@ -39,4 +47,5 @@ class Setup:
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Setup:
         """From JSON."""
-        return cls(**facts | {"accounts": tuple(Account(**each) for each in facts["accounts"])})
+        own = (Account(**each | {"backups": tuple(each["backups"])}) for each in facts["accounts"])
+        return cls(**facts | {"accounts": tuple(own)})

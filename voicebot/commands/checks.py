@@ -22,9 +22,11 @@ from voicebot.config import Settings
 from voicebot.core import dialplan, interpreting
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.responders import CASCADE, may_be_native
+from voicebot.core.sip_accounts import NUMBER, accounts
 from voicebot.engines import models, registry
 from voicebot.errors import DialplanError, UsageError
 from voicebot.service.sip import lacking
+from voicebot.service.sip_outward import NO_ACCOUNT
 
 LOW_DISK_BYTES = 1_000_000_000
 """About nine hours of stereo recording."""
@@ -135,6 +137,8 @@ def dialplans(settings: Settings) -> Iterator[Finding]:
         usable.add(plan.name)
         detail = f"{plan.name}: {plan.description} ({'; '.join(_in_words(*each) for each in chains.items())})"
         yield Finding("dialplans", file.name, Verdict.OK, detail)
+        if cold := _made_cold(settings, plan):
+            yield Finding("dialplans", f"{file.name}: transfers", Verdict.NOTE, cold)
     if not usable:
         yield Finding("dialplans", str(path), Verdict.FAULT, "no dialplan here can be used; set VOICEBOT_DIALPLANS")
     elif settings.default_dialplan and settings.default_dialplan not in usable:
@@ -161,6 +165,22 @@ def _interpreters(settings: Settings, plan: Dialplan) -> list[str]:
 
     texts = any(able("mt", name) for name in told.text)
     return [name for name in told.by if (texts if name == CASCADE else able("s2s", name))]
+
+
+def _made_cold(settings: Settings, plan: Dialplan) -> str:
+    """Which warm transfers are cold for callers of Twilio's, and why: those whom we cannot call ourselves. Empty where
+    there are none. (A caller who came over SIP brings an exchange, at which a number is an address.)"""
+    warm = {name: each.to for name, each in plan.transfers.items() if each.kind == "warm"}
+    if not warm or not (settings.twilio_account_sid and settings.twilio_auth_token.get_secret_value()):
+        return ""
+    if why := lacking(settings):
+        why = f"the service has no SIP: {why}"
+    elif not accounts(settings.sip_accounts.get_secret_value()):
+        warm = {name: to for name, to in warm.items() if NUMBER.fullmatch(to)}
+        why = f"{NO_ACCOUNT}."
+    else:
+        return ""
+    return f"{', '.join(warm)}: warm, but cold for calls through Twilio: {why}" if warm else ""
 
 
 def _in_words(stage: str, chain: tuple[list[str], list[str]]) -> str:
@@ -190,9 +210,8 @@ def _sip(settings: Settings) -> Finding:
     where = f"{settings.sip_host}:{settings.sip_port}"
     if lack := lacking(settings):
         return Finding("carriers", "sip", Verdict.NOTE, lack)
-    family = socket.AF_INET6 if ":" in settings.sip_host else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((settings.sip_host, settings.sip_port))
     except OSError as error:
         why = f"UDP {where} cannot be had: {(error.strerror or str(error)).lower()}; set VOICEBOT_SIP_PORT"

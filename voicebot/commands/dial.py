@@ -40,7 +40,7 @@ def dial(
     log.configure(settings.log_format, "warning")
     if not set(keys) <= DIGITS:
         raise UsageError(f"{keys} are not all keys of a telephone: 0-9, *, #, A-D.")
-    own = accounts(settings.sip_accounts.get_secret_value())
+    own = tuple(each for account in accounts(settings.sip_accounts.get_secret_value()) for each in account.apart)
     if NUMBER.fullmatch(to) and not own:
         _twilio(settings, to, caller)
         return

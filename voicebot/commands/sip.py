@@ -1,4 +1,4 @@
-"""`voicebot sip …`: what a proxy in front of several services needs to know."""
+"""`voicebot sip …`: what a proxy in front of several services needs to know, and where accounts are registered."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import secrets
 import time
 from typing import Annotated
 
+import httpx
 import typer
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from voicebot.commands import settings as listing
-from voicebot.core import sip
+from voicebot.core import sip, sip_accounts
 from voicebot.core.sip import Address, Request, Response
-from voicebot.errors import UsageError
+from voicebot.errors import PeerError, UsageError
 
 app = typer.Typer(no_args_is_help=True)
 ANSWER_S = 2.0
-
-
-@app.callback()
-def _group() -> None:
-    """A group, though it has one command yet."""
 
 
 @app.command()
@@ -39,6 +36,43 @@ def workers(
         most = known.sip_workers * known.sip_calls_per_worker
         print(f"{group} sip:{place.host}:{place.port} 0 0 duid={place.host}-{place.port};maxload={most}")
         console.print(f"[dim]  {place.host}:{place.port} {asyncio.run(_state(place))}[/]")
+
+
+@app.command()
+def accounts() -> None:
+    """Say at which registrar each account of the running service is registered. Exits with 1 where one is at none."""
+    settings = listing.load()
+    try:
+        known = sip_accounts.accounts(settings.sip_accounts.get_secret_value())
+    except ValueError as error:
+        raise UsageError(f"VOICEBOT_SIP_ACCOUNTS: {error}.") from None
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    used = _registrars(f"http://{host}:{settings.port}/metrics", settings.console_token.get_secret_value())
+    for number, account in enumerate(known, 1):
+        registrar = used.get(str(number), "")
+        if not account.register:
+            state = "not registered with, as it says"
+        elif not registrar:
+            state = "not registered"
+        else:
+            backup = "" if registrar == account.next_hop else ", a backup"
+            state = f"registered at {registrar}{backup}"
+        print(f"{account.name}: {state}")
+    if any(account.register and str(number) not in used for number, account in enumerate(known, 1)):
+        raise typer.Exit(1)
+
+
+def _registrars(url: str, token: str) -> dict[str, str]:
+    """Number of an account → the registrar that the service at `url` uses for it. `PeerError` where it cannot be
+    asked."""
+    try:
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=ANSWER_S)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise PeerError(f"The service cannot be asked at {url}: {error}") from error
+    samples = [each for family in text_string_to_metric_families(answer.text) for each in family.samples]
+    used = [each.labels for each in samples if each.name == "voicebot_sip_registrar_in_use" and each.value]
+    return {labels["account"]: labels["registrar"] for labels in used}
 
 
 def _address(text: str) -> Address:

@@ -35,7 +35,8 @@ class Kind(IntEnum):
     """Worker: why it cannot work, as text; it ends."""
 
     REGISTERED = 4
-    """Worker: JSON {account, code, reason, expires_s}: how the registration of an account stands."""
+    """Worker: JSON {account, registrar, place, in_use, code}, and {reason, expires_s} where that is new: what one of an
+    account's registrars said, which it is, and whether it is the one that is used."""
 
     INCOMING = 10
     """Worker: JSON {sip_call_id, source, message}: an INVITE came, and 180 was sent."""

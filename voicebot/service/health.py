@@ -28,6 +28,10 @@ class Metrics:
         )
         self.sip_free = Gauge("voicebot_sip_places_free", "SIP calls that could be taken now.", registry=r)
         self.sip_registered = Gauge("voicebot_sip_accounts_registered", "SIP accounts that are registered.", registry=r)
+        self.sip_registrar = Gauge(
+            "voicebot_sip_registrar_in_use", "1 for the registrar at which an account is registered and calls out.",
+            ["account", "registrar"], registry=r,
+        )  # fmt: skip
         self.turns = Counter("voicebot_turns", "Caller turns, by kind.", ["kind"], registry=r)
         self.malformed = Counter("voicebot_malformed", "Malformed messages, by reason.", ["reason"], registry=r)
         self.ignored = Counter(

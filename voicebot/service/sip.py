@@ -23,7 +23,7 @@ from voicebot.carriers.sip_setup import Setup
 from voicebot.config import Settings
 from voicebot.core import sip
 from voicebot.core.sip import Address, Request
-from voicebot.core.sip_accounts import Account, accounts
+from voicebot.core.sip_accounts import IPV4_ONLY, Account, accounts
 from voicebot.core.sip_door import Door, Face, Refusal, Rules, Send
 from voicebot.core.sip_limits import Network, networks
 from voicebot.core.sip_link import Kind, Message, message
@@ -41,8 +41,12 @@ ANSWER_S = 8.0
 CHORES_EVERY_S = 1.0
 MEDIA_LOST_S = 15.0
 """A call whose far end sends neither RTP nor RTCP for this long is over; not while it is held."""
+REGISTER_S, REGISTER_WATCHED_S = 300, 60
+"""How long a registration is asked to stand: where there is a backup, a registrar that dies should be noticed soon."""
 RTP_PORTS = 100
 """For each worker."""
+ANY_ADDRESS = "0.0.0.0"
+OK = 200
 GAVE_UP = 487
 """The answer to an INVITE that was cancelled."""
 _log = log.get("sip")
@@ -160,7 +164,7 @@ class Sip:
 
     async def _face(self, face: Face, host: str, port: int) -> Address:
         take = self._from_outside if face is Face.OUTSIDE else self._from_inside
-        bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             bound.bind((host, port))
         except OSError:
@@ -178,15 +182,19 @@ class Sip:
             self.door.sweep(now_s)
             for call_id in [c for c, each in self.admission.expected.items() if each.until_s < now_s]:
                 self._forget(call_id, "no worker took it")
-            self._measure(self.door)
+            self._measure(self.door, self.admission.accounts)
 
-    def _measure(self, door: Door) -> None:
+    def _measure(self, door: Door, known: tuple[Account, ...]) -> None:
         metrics = self.desk.metrics
         for why, count in door.counts.items():
             metrics.sip_dropped.labels(why).inc(count)
         door.counts.clear()
         metrics.sip_free.set(sum(worker.free for worker in self.workers))
-        metrics.sip_registered.set(sum(200 in worker.registered.values() for worker in self.extensions))
+        metrics.sip_registered.set(sum(OK in worker.registered.values() for worker in self.extensions))
+        for number, (account, worker) in enumerate(zip(known, self.extensions, strict=True), 1):
+            used = worker.registrars[account.name] if worker.registered.get(account.name) == OK else ""
+            for place in account.places if account.register else ():
+                metrics.sip_registrar.labels(str(number), place.next_hop).set(place.next_hop == used)
 
     # --- datagrams
 
@@ -288,6 +296,9 @@ def lacking(settings: Settings) -> str:
     """Why SIP cannot be served on this machine, as a sentence; empty when it can."""
     if not settings.sip_on:
         return "switched off."
+    for name, address in (("HOST", settings.sip_host), ("PUBLIC_ADDRESS", settings.sip_public_address)):
+        if ":" in address:
+            return f"VOICEBOT_SIP_{name}={address}: {IPV4_ONLY}."
     try:
         accounts(settings.sip_accounts.get_secret_value())
     except ValueError as error:
@@ -307,7 +318,7 @@ def address_of(destination: str, exchange: str) -> str:
 def setup(settings: Settings, number: int, own: tuple[Account, ...] = (), dials: bool = False) -> Setup:
     """Of the worker with that number, which has these accounts."""
     return Setup(
-        address="" if settings.sip_host in ("0.0.0.0", "::") else settings.sip_host,
+        address="" if settings.sip_host == ANY_ADDRESS else settings.sip_host,
         public_address=settings.sip_public_address,
         rtp_port=settings.sip_rtp_port + RTP_PORTS * number if settings.sip_rtp_port else 0,
         capacity=settings.sip_calls_per_worker,
@@ -315,14 +326,15 @@ def setup(settings: Settings, number: int, own: tuple[Account, ...] = (), dials:
         srtp=settings.sip_srtp,
         accounts=own,
         dials=dials,
+        register_s=REGISTER_WATCHED_S if any(account.backups for account in own) else REGISTER_S,
         log_level=4 if settings.log_level == "debug" else 0,
     )
 
 
 async def _addresses(account: Account) -> list[Network]:
-    """Those of an account's exchange and its proxy; none where a name has no address just now."""
+    """Those of an account's exchange, its proxy and its backups; none where a name has no address just now."""
     found: list[Network] = []
-    for host in filter(None, (account.host, account.proxy.partition(":")[0])):
+    for host in {place.partition(":")[0] for each in account.places for place in (each.host, each.next_hop)}:
         try:
             async with asyncio.timeout(RESOLVE_S):
                 infos = await asyncio.get_running_loop().getaddrinfo(host, None)
@@ -335,7 +347,7 @@ async def _addresses(account: Account) -> list[Network]:
 
 def _reachable(host: str) -> str:
     """What a socket that is bound to all addresses is best known as: the one that leads out of this machine."""
-    if host not in ("0.0.0.0", "::"):
+    if host != ANY_ADDRESS:
         return host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -11,7 +11,7 @@ ARGS ?=
 LOAD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all bench bench-turns bench-hearing lint format clean
+.PHONY: help install run test test-all bench bench-peer bench-turns bench-hearing lint format clean
 
 help:  ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ bench: .venv/.base  ## Measure load, cost and speed on this machine
 	@.venv/bin/voicebot measure bench $(ARGS)
 	@.venv/bin/voicebot measure load $(LOAD)
 
+bench-peer: .venv/.base .venv-peer/.made  ## Measure the same load on pipecat, which .venv-peer gets for it
+	@.venv/bin/voicebot measure load --peer pipecat,pipecat-smart-turn $(LOAD)
+
 bench-turns: .venv/.base  ## Measure interruptions, coughs and noise over the bot's voice
 	@.venv/bin/voicebot measure turns $(ARGS)
 
@@ -47,7 +50,7 @@ format: .venv/.dev  ## Put style right
 	@$(PY) -m ruff format voicebot tests
 
 clean:  ## Remove .venv, caches and build output; never data/
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist ./*.egg-info
+	rm -rf .venv .venv-peer .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist ./*.egg-info
 	find voicebot tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -------------------------------------------------------------------------------------
@@ -78,4 +81,10 @@ clean:  ## Remove .venv, caches and build output; never data/
 .venv/.dev: .venv/.base
 	@echo "Installing the development tools into .venv"
 	@[ -t 1 ] || quiet=-q; $(PIP) install $$quiet -c $(PINS) -e '.[dev]'
+	@touch $@
+
+.venv-peer/.made: deploy/peer.txt | .venv/.made
+	@echo "Installing pipecat into .venv-peer (once; a minute or so)"
+	@[ -x .venv-peer/bin/python ] || $(PY) -m venv .venv-peer
+	@[ -t 1 ] || quiet=-q; .venv-peer/bin/python -m pip --disable-pip-version-check install $$quiet -r $<
 	@touch $@

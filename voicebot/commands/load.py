@@ -17,10 +17,14 @@ from rich.console import Console
 from voicebot import log
 from voicebot.config import Settings
 from voicebot.errors import UsageError
-from voicebot.replay import load, load_over, load_report
+from voicebot.replay import load, load_over, load_peer, load_report
 from voicebot.replay.load import Step
 from voicebot.replay.load_bed import CALLED, on_a_fast_loop, stubbed
 from voicebot.replay.load_over import Over
+from voicebot.replay.load_peer import PeerRun, Ratios
+from voicebot.replay.load_phone import LEAD_MS
+
+PEER_PYTHON = Path(".venv-peer/bin/python")
 
 
 def measure_load(
@@ -29,6 +33,8 @@ def measure_load(
     barge: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that are interrupted.")] = 0.3,
     record: Annotated[bool, typer.Option(help="Record the calls.")] = True,
     over: Annotated[bool, typer.Option("--over", help="Then call more than it can take.")] = False,
+    peer: Annotated[str, typer.Option(help=f"The same load on others, too: {', '.join(load_peer.PEERS)}.")] = "",
+    peer_python: Annotated[Path, typer.Option(help="Python of an environment that has them.")] = PEER_PYTHON,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON, too.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (SVG), too.")] = None,
 ) -> None:
@@ -37,36 +43,53 @@ def measure_load(
     counts = [int(each) for each in calls.split(",") if each.strip().isdigit()]
     if not counts or 0 in counts:
         raise UsageError("--calls is a list of numbers, such as 1,40,80.")
+    others = [each for each in peer.split(",") if each]
+    load_peer.check(others, peer_python)
     if sys.platform != "linux":
         raise UsageError("A load is measured on Linux only: costs are read from /proc, and cores are bound.")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     cores = sorted(os.sched_getaffinity(0))
     console.print(f"[dim]{platform.platform()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}[/]")
     found: dict[str, object] = {}
+    runs: dict[str, Sequence[Step]] = {}
     with console.status("Calling…") as status:
         try:
             steps = on_a_fast_loop(lambda: _steps(counts, seconds, barge, record, cores, status.update))
-            found["voicebot"] = load_report.as_data(steps)
-            _print_steps(steps, console)
+            runs["voicebot"], found["voicebot"] = steps, load_report.as_data(steps)
+            _print_steps("voicebot", steps, LEAD_MS, console)
             if over:
                 status.update("Calling more than it can take…")
                 excess = on_a_fast_loop(lambda: _over(seconds, barge, cores))
                 found["over"] = asdict(excess)
                 _print_over(excess, console)
+            for name in others:
+                peer_run = PeerRun(name, peer_python, seconds, barge, record, cores)
+                version, taken = on_a_fast_loop(lambda run=peer_run: load_peer.measured(run, status.update))  # type: ignore[misc]
+                ratios = load_peer.ratios(steps, taken)
+                runs[name] = taken
+                found[name] = load_report.as_data(taken) | {"version": version, "ratios": ratios and asdict(ratios)}
+                _print_steps(f"{name} {version}", taken, load_peer.LEAD_MS, console)
+                _print_ratios(name, ratios, console)
         finally:
             os.sched_setaffinity(0, cores)
     if out:
         out.write_text(json.dumps(found, indent=1))
     if plot:
-        plot.write_text(load_report.picture({"voicebot": steps}))
+        plot.write_text(load_report.picture(runs))
 
 
-def _print_steps(steps: Sequence[Step], console: Console) -> None:
-    console.print(load_report.table(steps, "voicebot on one core, the telephones on another"))
+def _print_steps(name: str, steps: Sequence[Step], lead_ms: float, console: Console) -> None:
+    console.print(load_report.table(steps, f"{name} on one core, the telephones on another"))
+    console.print(load_report.summary(steps, lead_ms))
+
+
+def _print_ratios(name: str, ratios: Ratios | None, console: Console) -> None:
+    if ratios is None:
+        console.print(f"voicebot or {name} holds nothing here: there is nothing to compare.")
+        return
     console.print(
-        f"Holds {load_report.held(steps)} calls: lateness p99 at most {load.LATE_MS:.0f} ms, no underrun, answers "
-        f"within {load.SLOWER_MS:.0f} ms of the first line's. {load_report.memory_per_call_mb(steps):.2f} MB a call, "
-        f"over {steps[0].rss_mb:.0f} MB."
+        f"voicebot to {name}, each at the most calls that it holds: {ratios.calls:.1f} times the calls, "
+        f"1/{1 / ratios.cpu:.1f} of the CPU for a second of a call, 1/{1 / ratios.memory:.1f} of all memory for a call."
     )
 
 

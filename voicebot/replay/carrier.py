@@ -92,24 +92,27 @@ async def serving(
             "drain_seconds": "1",
             **settings,
         }
-        async with _process(given, folder, program, cores) as (process, printed):
-            url = re.search(r"http://127\.0\.0\.1:\d+", printed)
-            if url is None:
-                raise PeerError(f"The service did not start. {printed[-2000:]}")
-            async with httpx.AsyncClient(base_url=url[0], timeout=15, trust_env=False) as web:
-                yield Service(web, process.pid, folder / "data")
+        environment = _environment() | {f"VOICEBOT_{name.upper()}": value for name, value in given.items()}
+        command = (sys.executable, *program, "--port", "0")
+        async with (
+            running(command, environment, folder, cores) as (pid, url, _),
+            httpx.AsyncClient(base_url=url, timeout=15, trust_env=False) as web,
+        ):
+            yield Service(web, pid, folder / "data")
+
+
+def _environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VOICEBOT_", "OPENAI_"))}
+    root = str(Path(__file__).parents[2])
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH", ""))))}
 
 
 @asynccontextmanager
-async def _process(
-    settings: Mapping[str, str], folder: Path, program: Sequence[str], cores: Set[int]
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """From the end of the banner on; stopped as an operator stops it, by force if that does not help."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VOICEBOT_", "OPENAI_"))}
-    root = str(Path(__file__).parents[2])
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH", ""))))
-    environment = kept | {f"VOICEBOT_{name.upper()}": value for name, value in settings.items()}
-    command = (sys.executable, *program, "--port", "0")
+async def running(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, cores: Set[int]
+) -> AsyncIterator[tuple[int, str, str]]:
+    """A server in a process of its own: (pid, URL, what it said), from the end of its banner on; `PeerError` when that
+    does not come. Stopped as an operator stops it, by force if that does not help."""
     log = folder / "log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
@@ -121,7 +124,11 @@ async def _process(
         async with asyncio.timeout(START_S):
             while process.returncode is None and "Stop with" not in log.read_text("utf-8", "replace"):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        yield process, log.read_text("utf-8", "replace")
+        printed = log.read_text("utf-8", "replace")
+        url = re.search(r"http://127\.0\.0\.1:\d+", printed)
+        if url is None or process.returncode is not None:
+            raise PeerError(f"The service did not start. {printed[-2000:]}")
+        yield process.pid, url[0], printed
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

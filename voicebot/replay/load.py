@@ -12,7 +12,7 @@ import httpx
 
 from voicebot.errors import PeerError
 from voicebot.replay.load_figures import Figures, percentile, usage
-from voicebot.replay.load_phone import LoadPhone
+from voicebot.replay.load_phone import LEAD_MS, LoadPhone
 from voicebot.replay.load_talk import Clip, Talk, room
 from voicebot.replay.telephone import Address
 
@@ -59,8 +59,14 @@ class Step:
 class Exchange:
     """Telephones that are up. `address` says where each next call goes."""
 
-    def __init__(self, address: Callable[[int], Awaitable[Address]], clips: Sequence[Clip], barge_share: float) -> None:
-        self._address, self._clips, self._barge_share = address, clips, barge_share
+    def __init__(
+        self,
+        address: Callable[[int], Awaitable[Address]],
+        clips: Sequence[Clip],
+        barge_share: float,
+        lead_ms: float = LEAD_MS,
+    ) -> None:
+        self._address, self._clips, self._barge_share, self._lead_ms = address, clips, barge_share, lead_ms
         self._quiet = room()
         self.figures = Figures()
         self.phones: list[LoadPhone] = []
@@ -71,7 +77,7 @@ class Exchange:
         self._placed += 1
         number = self._placed
         talk = Talk(self._clips, self._quiet, self._barge_share, number, lambda: self.figures)
-        phone = LoadPhone(await self._address(number), talk, lambda: self.figures)
+        phone = LoadPhone(await self._address(number), talk, lambda: self.figures, self._lead_ms)
         await phone.call()
         self.phones.append(phone)
         return phone
@@ -100,10 +106,10 @@ class Exchange:
 
 @asynccontextmanager
 async def exchange(
-    address: Callable[[int], Awaitable[Address]], clips: Sequence[Clip], barge_share: float
+    address: Callable[[int], Awaitable[Address]], clips: Sequence[Clip], barge_share: float, lead_ms: float = LEAD_MS
 ) -> AsyncIterator[Exchange]:
-    """Its calls are hung up at the end."""
-    made = Exchange(address, clips, barge_share)
+    """Its calls are hung up at the end. `lead_ms`: how much audio the service keeps ready at a telephone."""
+    made = Exchange(address, clips, barge_share, lead_ms)
     try:
         yield made
     finally:

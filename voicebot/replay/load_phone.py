@@ -24,8 +24,8 @@ TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 GAP_S = 0.4
 """A longer hole in what the bot says is its pause, a shorter one an underrun."""
 LEAD_MS = 200
-"""Audio that a sender keeps ready here: what a sentence begins with comes at once, the rest is paced. A message before
-which less lay ready was late by what was missing."""
+"""Audio that our service keeps ready here: what a sentence begins with comes at once, the rest is paced. A message
+before which less lay ready was late by what was missing. Other senders keep less."""
 EARLY_S = 0.001
 """A timer may come a little before its time."""
 MASKED = b"\0\0\0\0"
@@ -41,8 +41,14 @@ def framed(payload: bytes, opcode: int = TEXT) -> bytes:
 class LoadPhone:
     """An asyncio protocol. `says(phone)` is asked for the next frame of the caller, base64, at every tick."""
 
-    def __init__(self, address: Address, says: Callable[[LoadPhone], str], figures: Callable[[], Figures]) -> None:
-        self._address, self._says, self._figures = address, says, figures
+    def __init__(
+        self,
+        address: Address,
+        says: Callable[[LoadPhone], str],
+        figures: Callable[[], Figures],
+        lead_ms: float = LEAD_MS,
+    ) -> None:
+        self._address, self._says, self._figures, self._lead_ms = address, says, figures, lead_ms
         self._loop = asyncio.get_running_loop()
         self._sid = "MZ" + address.call_sid[2:]
         self._transport: asyncio.Transport | None = None
@@ -209,8 +215,8 @@ class LoadPhone:
                 self._figures().underrun_ms += -spare_ms
         elif spare_ms < 0:
             self._run_ms = 0.0
-        if self._run_ms >= LEAD_MS:
-            self._figures().lateness_ms.append(max(0.0, LEAD_MS - spare_ms))
+        if self._run_ms >= self._lead_ms:
+            self._figures().lateness_ms.append(max(0.0, self._lead_ms - spare_ms))
         self._run_ms += ms
         self._runs_out_s = max(self._runs_out_s, now_s) + ms / 1000
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from voicebot.replay.load import LATE_MS, Step, holds
+from voicebot.replay.load import LATE_MS, SLOWER_MS, Step, holds
 
 HEADS = ("calls", "CPU ms", "core", "late", "answer", "barge-in", "gaps", "MB", "lag", "own late", "own core", "holds")
 WIDTH, HEIGHT, EDGE = 640, 360, 48
@@ -37,6 +37,20 @@ def table(steps: Sequence[Step], title: str) -> Table:
     return found
 
 
+def summary(steps: Sequence[Step], lead_ms: float) -> str:
+    """What `table` comes to, by the rule of `holds`."""
+    return (
+        f"Holds {held(steps)} calls: lateness p99 at most {LATE_MS:.0f} ms of the {lead_ms:.0f} that it keeps ready, "
+        f"no gap, answers within {SLOWER_MS:.0f} ms of the first line's. {memory_per_call_mb(steps):.2f} MB a call, "
+        f"over {base_mb(steps):.0f} MB."
+    )
+
+
+def base_mb(steps: Sequence[Step]) -> float:
+    """What the process takes without calls."""
+    return steps[0].rss_mb - steps[0].calls * memory_per_call_mb(steps)
+
+
 def memory_per_call_mb(steps: Sequence[Step]) -> float:
     """What each call adds, between the first and the last step."""
     first, last = steps[0], steps[-1]
@@ -48,6 +62,7 @@ def as_data(steps: Sequence[Step]) -> dict[str, Any]:
     return {
         "held": held(steps),
         "memory_per_call_mb": round(memory_per_call_mb(steps), 2),
+        "memory_base_mb": round(base_mb(steps), 1),
         "steps": [asdict(step) | {"holds": holds(step, steps[0])} for step in steps],
     }
 

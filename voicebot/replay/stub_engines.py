@@ -25,6 +25,7 @@ from voicebot.engines.base import AgentContext, Asr, EngineConfig, Llm, Speech, 
 HEARD = "can you tell me the opening hours"
 """What every utterance is understood as, a word for each `WORD_MS` of it."""
 SAID = "Of course, I can help you with that right now. What else?"
+TOKENS_S = 60.0
 WORD_MS = 150
 PIECE_S = 0.1
 
@@ -104,7 +105,7 @@ class StubLlm:
 
     def __init__(self, config: EngineConfig) -> None:
         self.first_token_s = float(config.options.get("first_token_s", 0.0))
-        self.tokens_s = float(config.options.get("tokens_s", 60.0))
+        self.tokens_s = float(config.options.get("tokens_s", TOKENS_S))
 
     async def start(self) -> None: ...
 

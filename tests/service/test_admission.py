@@ -56,6 +56,19 @@ def test_a_token_is_good_for_a_minute(age_s: float, opens: bool) -> None:
     assert opens == (tokens.redeem(token, "CA1") is not None)
 
 
+def test_calls_whose_tokens_are_new_are_on_their_way() -> None:
+    clock = Clock()
+    tokens = Tokens(clock)
+    old, new = tokens.mint(GRANT), [tokens.mint(GRANT) for _ in range(2)]
+    assert 3 == tokens.fresh
+    tokens.redeem(new[0], "CA1")
+    clock.now_s += 9
+    tokens.mint(GRANT)
+    clock.now_s += 2
+    assert 1 == tokens.fresh
+    assert GRANT == tokens.redeem(old, "CA1")
+
+
 def test_tokens_that_nobody_uses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_TOKENS", 3)
     tokens = Tokens()

@@ -57,6 +57,17 @@ async def test_a_refused_call_is_listed_with_why(store: Store) -> None:
     assert ("rejected", "busy", 0.0) == (row.end_reason, row.detail, row.seconds)
 
 
+async def test_calls_that_are_refused_at_once_are_written_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voicebot.service.store.MOST_TOGETHER", 20)
+    written = list[int]()
+    monkeypatch.setattr(store, "_add", lambda *rows: written.append(len(rows)))
+    await asyncio.gather(*(store.rejected(info(str(number)), "", "busy") for number in range(30)))
+    await store.rejected(info("30"), "", "busy")
+    assert [20, 1] == written
+
+
 async def test_no_end_but_one_of_the_closed_set_can_be_written(store: Store, tmp_path: Path) -> None:
     await store.started(info("1"), "coffee", NOW, "")
     with sqlite3.connect(tmp_path / "calls.sqlite") as direct, pytest.raises(sqlite3.IntegrityError):

@@ -329,6 +329,7 @@ async def test_refused_calls_are_listed_with_the_reason(service: Service) -> Non
     assert ["Reject rejected"] == verbs(await service.hook("/twilio/voice", To="+15559999999"))
     service.runtime.state = "draining"
     assert ["Reject busy"] == verbs(await service.hook("/twilio/voice", CallSid="CA2"))
+    await until(lambda: 2 == len(service.store.list()))
     found = [(row.carrier_call_id, row.end_reason, row.detail) for row in service.store.list()]
     assert [("CA1", "rejected", "no dialplan takes this call"), ("CA2", "rejected", "draining")] == sorted(found)
 

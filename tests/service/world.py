@@ -77,8 +77,8 @@ class ToneRuntime:
     def engine_names(self) -> dict[str, set[str]]:
         return {"tts": {"tone"}}
 
-    def not_ready(self, announced: bool = False) -> str | None:
-        return self.state or ("busy" if self.pulse.overloaded and not announced else None)
+    def not_ready(self, announced: bool = False, coming: int = 0) -> str | None:
+        return self.state or ("busy" if self.pulse.full(coming) and not announced else None)
 
     def choose(self, called: str, caller: str, name: str = "") -> Dialplan | None:
         if name:

@@ -92,7 +92,7 @@ class Runtime:
         self.calls: dict[str, Session] = {}
         self.faults: dict[str, str] = {}
         """Dialplan file → why it is not in use (or why its last good version still is)."""
-        self.pulse = Pulse(settings.late_ms)
+        self.pulse = Pulse(settings.late_ms, calls=lambda: len(self.calls))
         self._beat = Beat(self.pulse.late)
         self._call_log = log
         self._stacks: dict[str, Stack] = {}
@@ -232,12 +232,13 @@ class Runtime:
 
     # --- calls
 
-    def not_ready(self, announced: bool = False) -> str | None:
-        """None when a call can be taken now, else why not. One that was `announced` is not sent away for the load."""
+    def not_ready(self, announced: bool = False, coming: int = 0) -> str | None:
+        """None when a call can be taken now, else why not. One that was `announced` is not sent away for the load.
+        `coming`: calls that were let in, and are not up yet."""
         if self._state != "ready":
             return self._state
-        overloaded = self.pulse.overloaded and self.calls and not announced
-        if overloaded or len(self.calls) >= self.settings.max_calls:
+        full = self.calls and not announced and self.pulse.full(coming)
+        if full or len(self.calls) + coming >= self.settings.max_calls:
             return "busy"
         return None
 

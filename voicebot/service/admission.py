@@ -9,8 +9,11 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 TOKEN_TTL_S = 60.0
+FRESH_S = 10.0
+"""A call whose token has not been shown by then was given up by who called; it may still come."""
 TOKEN_BYTES = 16
 LINK_TTL_S = 300.0
 MAX_TOKENS = 10_000
@@ -55,6 +58,12 @@ class Tokens:
         if grant is None or (grant.call_sid and not hmac.compare_digest(grant.call_sid.encode(), call_sid.encode())):
             return None
         return grant
+
+    @property
+    def fresh(self) -> int:
+        """How many wait for their call, and not for long yet."""
+        since = self._clock_s() + TOKEN_TTL_S - FRESH_S
+        return sum(1 for _ in takewhile(lambda each: each[0] > since, reversed(self._waiting.values())))
 
     def _expire(self) -> None:
         now = self._clock_s()

@@ -72,7 +72,12 @@ class Desk:
 
     def refuses(self, caller: str, announced: bool = False) -> str | None:
         """Why no call can be taken now; None when one can. `announced`: it was let in when it rang."""
-        return self.runtime.not_ready(announced) or self.doors.full(caller)
+        return self.runtime.not_ready(announced, 0 if announced else self.coming) or self.doors.full(caller)
+
+    @property
+    def coming(self) -> int:
+        """Calls that were let in and are not up yet: their streams have not come, or their rows are being written."""
+        return self.tokens.fresh + max(0, self.doors.inside - len(self.runtime.calls))
 
     async def admit(self, carrier: str, socket: WebSocket) -> Admitted | None:
         """Accept a stream and see its token: the one place for all carriers. None: it was shown the door."""
@@ -109,7 +114,7 @@ class Desk:
         if self._listing >= MAX_LISTING:
             return
         info = CallInfo(new_call_id(), carrier, caller, called, carrier_call_id)
-        _log.info("call_refused", carrier=carrier, why=why)
+        self.complain("call_refused", carrier=carrier, why=why)
         self._listing += 1
         try:
             await self.runtime.list_rejected(info, dialplan, why)

@@ -22,6 +22,10 @@ from voicebot.carriers.base import CallInfo
 from voicebot.core.timeline import EndReason, Record, decode
 from voicebot.service.alive import Alive
 
+TOGETHER_S = 0.2
+"""Refused calls are written together that come within this time …"""
+MOST_TOGETHER = 1000
+"""… of more than so many there is no trace but the metrics."""
 _log = log.get("store")
 _REASONS = ", ".join(f"'{reason.value}'" for reason in EndReason)
 
@@ -88,6 +92,7 @@ class Store:
     def __init__(self, url: str, locks: Path) -> None:
         self._engine: Engine = create_engine(url)
         self._alive = Alive(locks)
+        self._refused: list[_Row] = []
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _write_ahead)
         _Base.metadata.create_all(self._engine)
@@ -116,38 +121,45 @@ class Store:
     async def started(
         self, info: CallInfo, dialplan: str, started_at: datetime, folder: str, responder: str = ""
     ) -> None:
-        await asyncio.to_thread(self._add, info, dialplan, started_at, folder, responder=responder)
+        await asyncio.to_thread(lambda: self._add(self._row(info, dialplan, started_at, folder, responder=responder)))
 
     async def ended(self, call_id: str, reason: EndReason, seconds: float, turns: int) -> None:
         await asyncio.to_thread(self._end, call_id, reason, seconds, turns)
 
     async def rejected(self, info: CallInfo, dialplan: str, why: str) -> None:
-        await asyncio.to_thread(self._add, info, dialplan, datetime.now(UTC), "", why)
+        """The first waits for others and writes them all: a flood of them takes the time of a few."""
+        if len(self._refused) < MOST_TOGETHER:
+            self._refused.append(self._row(info, dialplan, datetime.now(UTC), "", why))
+        if len(self._refused) == 1:
+            await asyncio.sleep(TOGETHER_S)
+            refused, self._refused = self._refused, []
+            await asyncio.to_thread(self._add, *refused)
 
-    def _add(
+    def _add(self, *rows: _Row) -> None:
+        with Session(self._engine) as session, session.begin():
+            session.add_all(rows)
+
+    def _row(
         self, info: CallInfo, dialplan: str, at: datetime, folder: str, refused: str = "", responder: str = ""
-    ) -> None:
+    ) -> _Row:
         reason = EndReason.REJECTED if refused else None
         at = at.astimezone(UTC).replace(tzinfo=None)
-        with Session(self._engine) as session, session.begin():
-            session.add(
-                _Row(
-                    id=info.call_id,
-                    carrier=info.carrier,
-                    carrier_call_id=info.carrier_call_id,
-                    caller=info.caller[:128],
-                    called=info.called[:128],
-                    dialplan=dialplan,
-                    started_at=at,
-                    ended_at=at if reason else None,
-                    seconds=0.0 if reason else None,
-                    end_reason=reason.value if reason else None,
-                    detail=refused[:256],
-                    folder=folder,
-                    responder=responder,
-                    owner="" if reason else self._alive.name(),
-                )
-            )
+        return _Row(
+            id=info.call_id,
+            carrier=info.carrier,
+            carrier_call_id=info.carrier_call_id,
+            caller=info.caller[:128],
+            called=info.called[:128],
+            dialplan=dialplan,
+            started_at=at,
+            ended_at=at if reason else None,
+            seconds=0.0 if reason else None,
+            end_reason=reason.value if reason else None,
+            detail=refused[:256],
+            folder=folder,
+            responder=responder,
+            owner="" if reason else self._alive.name(),
+        )
 
     def _end(self, call_id: str, reason: EndReason, seconds: float, turns: int, at: datetime | None = None) -> None:
         ended = (at or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)

@@ -100,17 +100,12 @@ class Twilio:
         call_sid, caller, called = _who(form)
         if not call_sid:
             return Response("CallSid is missing.", 400)
-        plan = self.desk.runtime.choose(called, caller)
-        why = self.desk.refuses(caller) or (None if plan else "no dialplan takes this call")
-        if why is not None or plan is None:
-            listing = BackgroundTask(
-                self.desk.reject, "twilio", caller, called, call_sid, plan.name if plan else "", why or ""
-            )
-            if why != "busy":  # else the answer comes first: whoever is refused for want of time gets it at once
-                await listing()
-            response = VoiceResponse()
-            response.reject(reason="busy" if plan else "rejected")
-            return Response(str(response), media_type="text/xml", background=listing if why == "busy" else None)
+        why = self.desk.refuses(caller)
+        plan = None if why else self.desk.runtime.choose(called, caller)
+        if plan is None:  # the answer comes first: whoever is refused for want of time gets it at once
+            told = why or "no dialplan takes this call"
+            listing = BackgroundTask(self.desk.reject, "twilio", caller, called, call_sid, "", told)
+            return Response(_REJECT["busy" if why else "rejected"], media_type="text/xml", background=listing)
         response = VoiceResponse()
         self._connect(response, Grant(call_sid, plan.name, caller, called))
         return _xml(response)
@@ -274,6 +269,15 @@ def _say(response: VoiceResponse, plan: Dialplan | None, text: str) -> None:
         response.say(text)
     else:
         response.say(text, language=plan.language)
+
+
+def _rejection(reason: str) -> str:
+    response = VoiceResponse()
+    response.reject(reason=reason)
+    return str(response)
+
+
+_REJECT = {reason: _rejection(reason) for reason in ("busy", "rejected")}
 
 
 def _xml(response: VoiceResponse) -> Response:

@@ -131,8 +131,10 @@ class Store:
         if len(self._refused) < MOST_TOGETHER:
             self._refused.append(self._row(info, dialplan, datetime.now(UTC), "", why))
         if len(self._refused) == 1:
-            await asyncio.sleep(TOGETHER_S)
-            refused, self._refused = self._refused, []
+            try:
+                await asyncio.sleep(TOGETHER_S)
+            finally:
+                refused, self._refused = self._refused, []
             await asyncio.to_thread(self._add, *refused)
 
     def _add(self, *rows: _Row) -> None:

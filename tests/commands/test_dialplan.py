@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from voicebot.commands.dialplan import app
 from voicebot.commands.dialplan_graph import links
 from voicebot.core.dialplan import parse
+from voicebot.errors import UsageError
 
 FOLDER = Path(__file__).parents[2] / "dialplans"
 FILES = [str(FOLDER / f"{name}.yaml") for name in ("clinic", "coffee", "frontdesk")]
@@ -95,6 +96,14 @@ def test_a_pipe_that_ends_is_a_caller_who_hangs_up() -> None:
     assert 0 == result.exit_code
     assert "Are you still there?" in result.output
     assert "(the caller hangs up)" in result.output
+
+
+def test_a_dialplan_can_be_tried_with_the_headers_of_an_exchange(tmp_path: Path) -> None:
+    file = tmp_path / "hello.yaml"
+    file.write_text('name: a\nstart: a\nnodes: {a: {say: "Hello[ {header_x_name}].", do: hang_up}}')
+    assert "bot: Hello Ann = Bee." in run(app, ["talk", "--header", "X-Name=Ann = Bee", str(file)]).output
+    with pytest.raises(UsageError, match=r"'Name=Ann' is no header of a call. Write it like X-Queue=sales"):
+        run(app, ["talk", "--header", "Name=Ann", str(file)], catch_exceptions=False)
 
 
 def test_verbose_shows_slots_and_what_is_expected() -> None:

@@ -177,6 +177,18 @@ TABLE: dict[str, tuple[str, str, str, str, str]] = {
     "examples without a form": ("    say: Hello.", "    say: Hello.\n    examples: [hi]", "examples: [hi", "without `collect`", "intent"),
     "a term that says nothing": ("start: hello", "lexicon: {Ng: {}}\nstart: hello", "Ng", "says nothing", "said"),
     "a caller pattern that is none": ("start: hello", "takes: {callers: 'a b'}\nstart: hello", "callers", "no number", "+1555"),
+    "a header that is none": ("start: hello", "takes: {headers: {Queue: sales}}\nstart: hello", "headers", "'Queue' is no header", "X-Queue"),
+    "one header twice": ("start: hello", "takes:\n  headers:\n    X-Queue: a\n    x_queue: b\n    x-queue: c\nstart: hello", "x-queue: c",
+                         "'x-queue' is the same as 'X-Queue'", "one of them"),
+    "a header without values": ("start: hello", "takes: {headers: {X-Queue: []}}\nstart: hello", "headers", "no values", "for any"),
+    "a header pattern that is none": ("start: hello", "takes: {headers: {X-Queue: 's*s'}}\nstart: hello", "headers", "can be 's*s'", "sales"),
+    "a header that is a list": ("start: hello", "takes: {headers: [X-Queue]}\nstart: hello", "headers", "'headers'", "key: value"),
+    "a header in a text that is none": ("readback: A {size}", "readback: A {header_queue}", "header_queue", "no slot {header_queue}",
+                                        "{header_x_customer_id}"),
+    "a condition on no header": ("- if: open", "- if: header_queue = a", "if: header", "no slot 'header_queue'", "{header_x_"),
+    "a slot named like a header": ("      fruit: {}", "      header_x_a: {type: text}", "header_x_a", "built in", "another name"),
+    "a type named like a header": ("types:\n", "types:\n  header_x_a: [b]\n", "header_x_a", "like a header", "another name"),
+    "a tool named like a header": ("tools:\n", "tools:\n  header: {kind: note}\n", "  header:", "like a header", "another name"),
     "an empty sentence": ("start: hello", "sentences: {goodbye: ''}\nstart: hello", "goodbye:", "sentence is empty", "Write"),
 }  # fmt: skip
 CIRCLE = "nodes:\n  a: {say: A., do: {goto: b}}\n  b:\n    do:\n      - if: open\n        then: {goto: a}\n        else: {goto: hello}\n"

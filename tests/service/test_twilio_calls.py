@@ -18,6 +18,7 @@ from tests.peers.phone import SID, Phone
 from tests.service.world import PUBLIC, STREAM_HEADERS, TOKEN, Service, serving, token_of, until
 from voicebot.carriers.base import Audio, Digit, Malformed, Played
 from voicebot.core import twilio_signature
+from voicebot.core.dialplan import parse
 from voicebot.core.timeline import EndReason
 
 
@@ -526,3 +527,31 @@ async def test_who_was_put_through_is_not_called_back(service: Service) -> None:
     await service.hook("/twilio/after")
     assert "<Hangup" in (await service.hook("/twilio/dialled", DialCallStatus="completed")).text
     assert "<Stream" not in (await service.hook("/twilio/dialled", DialCallStatus="busy")).text, "nor a second time"
+
+
+QUEUE = "name: sales\ntakes: {headers: {X-Queue: sales}}\nstart: a\nnodes: {a: {do: hang_up}}"
+
+
+async def test_headers_of_a_sip_domain_choose_the_dialplan_and_stay_with_the_call(service: Service) -> None:
+    service.runtime.dialplans["sales"] = parse(QUEUE, "sales.yaml")
+    headers = {"SipHeader_X-Queue": "sales", "SipHeader_x-Id": "47\n11", "SipHeader_User-to-User": "1", "X-Vip": "1"}
+    async with phone(service, await token_of(service, **headers)) as caller:
+        await caller.hears()
+        caller.socket.transport.abort()  # the stream is lost, and the call is connected again without its headers
+    await until(lambda: service.runtime.ended)
+    again = await service.hook("/twilio/after")
+    async with phone(service, again.text.partition('name="token" value="')[2].partition('"')[0]) as caller:
+        await caller.hears()
+    assert 2 * [{"x-queue": "sales", "x-id": "47 11"}] == [info.headers for info in service.runtime.opened]
+    assert {"sales"} == {row.dialplan for row in service.store.list()}
+
+
+async def test_a_caller_who_comes_back_from_a_transfer_has_the_headers_still(service: Service) -> None:
+    async with phone(service, await token_of(service, **{"SipHeader_X-Id": "4711"})) as caller:
+        await caller.press("8")
+        await caller.is_left()
+    await service.hook("/twilio/after")
+    answer = await service.hook("/twilio/dialled", DialCallStatus="busy")
+    async with phone(service, answer.text.partition('name="token" value="')[2].partition('"')[0]) as caller:
+        await caller.hears()
+    assert 2 * [{"x-id": "4711"}] == [info.headers for info in service.runtime.opened]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from voicebot.carriers.base import CallInfo, Dial, Digit, HungUp, Line, LineEven
 from voicebot.commands.serve import MAX_SOCKET_MESSAGE
 from voicebot.config import Settings
 from voicebot.core import dialplan, twilio_signature
+from voicebot.core.call_headers import NONE
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.service.app import create_app
@@ -80,10 +81,10 @@ class ToneRuntime:
     def not_ready(self, announced: bool = False, coming: int = 0) -> str | None:
         return self.state or ("busy" if self.pulse.full(coming) and not announced else None)
 
-    def choose(self, called: str, caller: str, name: str = "") -> Dialplan | None:
+    def choose(self, called: str, caller: str, name: str = "", headers: Mapping[str, str] = NONE) -> Dialplan | None:
         if name:
             return self.dialplans.get(name)
-        return dialplan.choose(self.dialplans.values(), called, caller, datetime.now(UTC))
+        return dialplan.choose(self.dialplans.values(), called, caller, datetime.now(UTC), headers)
 
     async def list_rejected(self, info: CallInfo, name: str, why: str) -> None:
         await self.log.rejected(info, name, why)

@@ -69,7 +69,7 @@ async def test_headers_that_begin_with_x_come_along(tmp_path: Path) -> None:
     async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
         phone.headers = (("X-Account", "42"), ("Subject", "no"), ("x-long", "a" * 1000))
         await phone.invite()
-        assert {"X-Account": "42", "x-long": "a" * 256} == service.runtime.opened[0].headers
+        assert {"x-account": "42", "x-long": "a" * 128} == service.runtime.opened[0].headers
 
 
 async def test_a_caller_that_gives_up_before_the_answer_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -92,8 +92,11 @@ def carried(services: list[Service]) -> list[int]:
 
 async def test_calls_go_where_there_are_fewest_and_live_through_it(tmp_path: Path) -> None:
     async with world(tmp_path) as (services, _, phones):
+        for phone in phones:
+            phone.headers = (("X-Customer", "Ann\r\n  Bee"),)
         assert [200] * 4 == [await phone.invite() for phone in phones[:4]]
         assert [2, 2] == carried(services)
+        assert 4 * [{"x-customer": "Ann Bee"}] == [info.headers for each in services for info in each.runtime.opened]
         await phones[0].hears(0.5)
         await phones[0].key("9")  # the bot hangs up
         await phones[0].is_asked("BYE")

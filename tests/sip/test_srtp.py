@@ -46,7 +46,7 @@ async def test_both_sides_agree_and_hear_each_other(tmp_path: Path, ours: str, t
                 if heard > 15:
                     break
         await until(lambda: any(any(each.pcm) for each in service.runtime.got(Audio)))
-        assert {"X-Account": "9"} == service.runtime.opened[0].headers
+        assert {"x-account": "9"} == service.runtime.opened[0].headers
         await line.hangup("caller_hangup")
         await until(lambda: service.runtime.ended)
 

@@ -48,7 +48,7 @@ class Native:
         self.plan, self.agent, self._expectation = context.dialplan, agent, expectation
         self.leads = True
         self._half = self.plan.turns.duplex == "half"
-        self._guide = Guide(self.plan, datetime.fromisoformat(context.now_iso), context.caller)
+        self._guide = Guide(self.plan, datetime.fromisoformat(context.now_iso), context.caller, context.headers)
         ends = Ends(self._context, self._on_event, self._on_lost, self._on_over)
         self._leg = Leg(chain, watch, dx.Decides(self.plan.turns.decided_by), ends)
         self._replies = EngineReplies(self._leg)

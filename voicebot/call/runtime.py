@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -39,6 +39,7 @@ from voicebot.config import Settings
 from voicebot.core import dialplan as dp
 from voicebot.core import interpreting, manners
 from voicebot.core.barge_in import over_bot
+from voicebot.core.call_headers import NONE
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import NOTHING, Expectation
 from voicebot.core.prompting import open_expectation
@@ -242,12 +243,12 @@ class Runtime:
             return "busy"
         return None
 
-    def choose(self, called: str, caller: str, name: str = "") -> Dialplan | None:
+    def choose(self, called: str, caller: str, name: str = "", headers: Mapping[str, str] = NONE) -> Dialplan | None:
         """The dialplan for a call: by name when the caller of this knows it, else by what the dialplans take."""
         if name:
             return self.dialplans.get(name)
         now = datetime.now(UTC)
-        chosen = dp.choose(tuple(self.dialplans.values()), called, caller, now)
+        chosen = dp.choose(tuple(self.dialplans.values()), called, caller, now, headers)
         return chosen or self.dialplans.get(self.settings.default_dialplan)
 
     async def run_call(
@@ -271,7 +272,7 @@ class Runtime:
         responder = stack.responder(chosen(dialplan.engines, info.call_id))
         await self._list(lambda log: log.started(info, dialplan.name, started, str(folder), responder))
         local = datetime.now(ZoneInfo(dialplan.timezone))
-        context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"))
+        context = AgentContext(dialplan, info.caller, info.called, local.isoformat(timespec="seconds"), info.headers)
         toolbox = Toolbox(dialplan, info.call_id, info.caller, self.settings.data_dir / "notes.jsonl")
         guarding = side.watch if side else Watch()
         ears, parts = self.parts(context, toolbox, guarding, responder)

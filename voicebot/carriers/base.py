@@ -5,7 +5,7 @@ Audio on a line is 8 kHz mono signed 16-bit little-endian PCM; G.711 stays insid
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -91,7 +91,8 @@ class CallInfo:
     """Number or user, as the carrier said it; a hint, never an identity. Personal data."""
     called: str
     carrier_call_id: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """`X-` headers that came with it, as `call_headers.kept` gives them. Personal data."""
     continues: str = ""
     """The call, by our id, that the carrier gives back: it had been put through, and nobody took it."""
     unreached: str = ""

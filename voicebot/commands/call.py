@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from voicebot import log
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import CallInfo
 from voicebot.carriers.wavline import WavLine, read
+from voicebot.commands.call_headers import Given, parsed
 from voicebot.config import Settings
 from voicebot.core.timeline import EndReason, Record
 from voicebot.errors import UsageError
@@ -24,7 +26,10 @@ STAYS_MS = 6000
 
 def call(
     files: Annotated[list[Path], typer.Argument(help="WAV or FLAC; each is one thing the caller says.")],
-    dialplan: Annotated[str, typer.Option(help="Name of the dialplan that answers.")] = "frontdesk",
+    dialplan: Annotated[
+        str, typer.Option(help="Name of the dialplan that answers; without it, the one that takes such a call.")
+    ] = "",
+    header: Given = None,
     pace: Annotated[
         str, typer.Option(help="turns: each file waits until the bot has finished; recorded: straight through.")
     ] = "turns",
@@ -33,26 +38,31 @@ def call(
     """Play recordings as the caller and show what happens; writes recording and timeline."""
     if pace not in ("turns", "recorded"):
         raise UsageError(f"There is no pace {pace!r}. Use turns or recorded.")
+    headers = parsed(header)
     log.configure(level="warning")
     settings = Settings()
     utterances = [read(file) for file in files]
     console = Console(stderr=quiet)
     store = Store.at(settings.data_dir)
     try:
-        folder = asyncio.run(_call(Runtime(settings, store), utterances, dialplan, pace, console))
+        folder = asyncio.run(_call(Runtime(settings, store), utterances, dialplan, headers, pace, console))
     finally:
         store.close()
     print(folder)
 
 
-async def _call(runtime: Runtime, utterances: list[bytes], name: str, pace: str, console: Console) -> Path:
+async def _call(
+    runtime: Runtime, utterances: list[bytes], name: str, headers: Mapping[str, str], pace: str, console: Console
+) -> Path:
     with console.status("Starting the engines…"):
         await runtime.start()
     try:
-        plan = runtime.choose("", "", name)
+        plan = runtime.choose("", "", name, headers)
         if plan is None:
-            raise UsageError(f"There is no dialplan {name!r}. Use one of: {', '.join(runtime.dialplans)}.")
-        line = WavLine(CallInfo(new_call_id(), "wavline", "recording", name), utterances, pace, STAYS_MS)
+            why = f"There is no dialplan {name!r}" if name else "No dialplan takes such a call"
+            raise UsageError(f"{why}. Use one of: {', '.join(runtime.dialplans)}.")
+        info = CallInfo(new_call_id(), "wavline", "recording", plan.name, headers=headers)
+        line = WavLine(info, utterances, pace, STAYS_MS)
         reason = await runtime.run_call(line, plan, lambda record: show(record, console))
         if reason is EndReason.TRANSFER:
             console.print(f"[dim]         would be connected to {line.transferred_to}[/]")

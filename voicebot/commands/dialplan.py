@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console
 
+from voicebot.commands.call_headers import Given, parsed
 from voicebot.commands.dialplan_graph import mermaid, svg
 from voicebot.core.dialogue import CallerTurn, Heard, Opening, Pressed, Silent, Text, ToolCall, ToolDone
 from voicebot.core.dialplan import Dialplan, DialplanFaults, json_schema, parse
@@ -88,12 +89,13 @@ def graph(file: File, as_svg: Annotated[bool, typer.Option("--svg", help="SVG in
 def talk(
     file: File,
     caller: Annotated[str, typer.Option(help="The caller's number.")] = "+12025550199",
+    header: Given = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show slots and expectation.")] = False,
 ) -> None:
     """Try a dialplan by typing what a caller would say. `#123` presses keys, an empty line is silence."""
     plan = _loaded(file)
     console = Console(highlight=False, soft_wrap=True)
-    flow = Flow(plan, datetime.now(ZoneInfo(plan.timezone)), caller)
+    flow = Flow(plan, datetime.now(ZoneInfo(plan.timezone)), caller, parsed(header))
     step = _show(console, flow, flow.feed(Opening()), verbose)
     silences = 0
     while not step.ended:

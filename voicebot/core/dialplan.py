@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ValidationError
 
 from voicebot.core import hours, plan
+from voicebot.core.call_headers import NONE, name_of
 from voicebot.core.dialplan_check import check
 from voicebot.core.dialplan_faults import did_you_mean
 from voicebot.core.dialplan_text import Source, read
@@ -199,21 +200,40 @@ def _names(model: type[BaseModel]) -> list[str]:
 # --- which dialplan takes a call ---------------------------------------------------------------------------------
 
 
-def choose(dialplans: Iterable[Dialplan], called: str, caller: str, now: datetime) -> Dialplan | None:
-    """The dialplan whose `takes` fits best: longer number patterns before shorter, callers and hours break ties;
-    None when none fits. A dialplan that takes nothing in particular takes no call by itself. `now` is aware."""
-    fitting = [(rank, each) for each in dialplans if (rank := _rank(each, called, caller, now))]
+def choose(
+    dialplans: Iterable[Dialplan], called: str, caller: str, now: datetime, headers: Mapping[str, str] = NONE
+) -> Dialplan | None:
+    """The dialplan whose `takes` fits best; None when none fits. Headers come first: an exchange that says for whom a
+    call is knows more than the number, which may be the same for all. Then longer number patterns before shorter;
+    callers and hours break ties. A dialplan that takes nothing in particular takes no call by itself. `now` is aware;
+    `headers` are as `call_headers.kept` gives them."""
+    fitting = [(rank, each) for each in dialplans if (rank := _rank(each, called, caller, now, headers))]
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
-def _rank(each: Dialplan, called: str, caller: str, now: datetime) -> tuple[int, int, int] | None:
+def _rank(
+    each: Dialplan, called: str, caller: str, now: datetime, headers: Mapping[str, str]
+) -> tuple[int, int, int, int] | None:
     takes = each.takes
+    sent = _sent(takes.headers, headers)
     number, person = _fit(takes.numbers, called), _fit(takes.callers, caller)
     in_hours = hours.is_open(takes.hours, now.astimezone(ZoneInfo(each.timezone)))
-    if number is None or person is None or not in_hours:
+    if sent is None or number is None or person is None or not in_hours:
         return None
-    rank = (number, person, int(bool(takes.hours)))
-    return rank if rank != (0, 0, 0) else None
+    rank = (sent, number, person, int(bool(takes.hours)))
+    return rank if any(rank) else None
+
+
+def _sent(wanted: Mapping[str, Iterable[str]], headers: Mapping[str, str]) -> int | None:
+    """How closely the headers fit, one with another; None where one of them did not come, or does not fit."""
+    total = 0
+    for written, patterns in wanted.items():
+        value = headers.get(name_of(written))
+        fit = None if value is None else _fit(patterns, value)
+        if fit is None:
+            return None
+        total += fit
+    return total
 
 
 def _fit(patterns: Iterable[str], text: str) -> int | None:

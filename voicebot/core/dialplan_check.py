@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from voicebot.core import hours, kinds
+from voicebot.core.call_headers import cleaned, is_slot, name_of
 from voicebot.core.dialplan_faults import Fault, Path, check_phrase, check_texts, did_you_mean
 from voicebot.core.dialplan_graph import reach
 from voicebot.core.dialplan_nodes import check_node
@@ -30,6 +31,7 @@ def check(plan: Dialplan) -> Iterator[Fault]:
     yield from _general(plan)
     yield from check_responders(plan.engines)
     yield from check_interpreting(plan)
+    yield from _headers(plan)
     yield from _types(plan)
     collected = {name for node in plan.nodes.values() for name in node.collect}
     known = {*collected, *plan.types, *kinds.BUILT_IN, *kinds.PARTS}
@@ -106,6 +108,28 @@ def _general(plan: Dialplan) -> Iterator[Fault]:
             yield Fault(("sentences", name), "This sentence is empty.", "Write what the bot should say.")
 
 
+def _headers(plan: Dialplan) -> Iterator[Fault]:
+    """Headers that choose the dialplan; and tools whose answers would be named like one."""
+    seen: dict[str, str] = {}
+    for written, patterns in plan.takes.headers.items():
+        path: Path = ("takes", "headers", written)
+        name = name_of(written)
+        if not name:
+            yield Fault(path, f"{written!r} is no header that a call brings.", "Write it like X-Queue: sales.")
+        elif seen.setdefault(name, written) != written:
+            yield Fault(path, f"{written!r} is the same as {seen[name]!r}.", "List the values under one of them.")
+        if not patterns:
+            yield Fault(path, f"{written!r} has no values.", "Write those it may have; '*' for any.")
+        for place, pattern in enumerate(patterns):
+            if not pattern or pattern != cleaned(pattern) or "*" in pattern[:-1]:
+                hint = "Write a value like sales, the beginning of one and '*', or '*' for any."
+                yield Fault((*path, place), f"No header can be {pattern!r}.", hint)
+    for tool in plan.tools:
+        if tool in ("header", "header_x") or is_slot(tool):
+            message = f"What {tool!r} answers is named like a header of the call."
+            yield Fault(("tools", tool), message, "Give the tool another name.")
+
+
 def _transfers(plan: Dialplan, slots: set[str]) -> Iterator[Fault]:
     for name, transfer in plan.transfers.items():
         path: Path = ("transfers", name)
@@ -128,6 +152,8 @@ def _types(plan: Dialplan) -> Iterator[Fault]:
         path: Path = ("types", name)
         if name in kinds.BUILT_IN or name in kinds.PARTS:
             yield Fault(path, f"{name!r} is a built-in type.", "Give yours another name.")
+        if is_slot(name):
+            yield Fault(path, f"{name!r} is named like a header of the call.", "Give the type another name.")
         if not choices:
             yield Fault(path, f"The type {name!r} has no values.", "List what a caller may say.")
         if len(choices) > MAX_CHOICES:

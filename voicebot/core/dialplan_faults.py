@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from voicebot.core import say
+from voicebot.core.call_headers import is_slot
 from voicebot.core.grammar import GrammarError, TypeUse, Word
 from voicebot.core.grammar import parse as parse_phrase
 from voicebot.core.phrases import leaves, may_be_empty
@@ -34,6 +35,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {near[0]!r}?"
     return f"There is: {', '.join(words[:12])}." if words else "There is none yet: add it first."
+
+
+def slot_hint(name: str, known: Iterable[str]) -> str:
+    """… for a slot that there is not."""
+    if name.lower().startswith("header_"):
+        return "The header X-Customer-Id is written {header_x_customer_id}."
+    return did_you_mean(name, known)
 
 
 def check_phrase(path: Path, text: str, known: Iterable[str]) -> Iterator[Fault]:
@@ -70,6 +78,6 @@ def check_texts(plan: Dialplan, path: Path, said: Iterable[str], slots: set[str]
             yield Fault(where, f"{message}.", hint)
             continue
         for name in sorted(unknown):
-            if any(name.startswith(f"{tool}_") for tool in plan.tools):
-                continue  # what a tool answered
-            yield Fault(where, f"There is no slot {{{name}}}.", did_you_mean(name, slots | set(SPECIAL)))
+            if is_slot(name) or any(name.startswith(f"{tool}_") for tool in plan.tools):
+                continue  # what came with the call, what a tool answered
+            yield Fault(where, f"There is no slot {{{name}}}.", slot_hint(name, slots | set(SPECIAL)))

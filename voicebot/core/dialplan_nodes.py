@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
 from voicebot.core import kinds
-from voicebot.core.dialplan_faults import SPECIAL, Fault, Path, check_phrase, check_texts, did_you_mean
+from voicebot.core.call_headers import is_slot
+from voicebot.core.dialplan_faults import SPECIAL, Fault, Path, check_phrase, check_texts, did_you_mean, slot_hint
 from voicebot.core.plan import (
     Action,
     Decide,
@@ -80,7 +81,7 @@ def _slot(plan: Dialplan, path: Path, name: str, spec: Slot, slots: set[str]) ->
     known = {*plan.types, *kinds.BUILT_IN}
     if kind not in known:
         yield Fault((*path, "type"), f"There is no type {kind!r}.", did_you_mean(kind, known))
-    if name in SPECIAL:
+    if name in SPECIAL or is_slot(name):
         yield Fault(path, f"{name!r} is built in.", "Give the slot another name.")
     if kind != name and name in {*known, *kinds.PARTS}:
         yield Fault(path, f"The slot is named like the type {name!r} and has another.", "Rename the slot.")
@@ -206,7 +207,5 @@ def _condition(plan: Dialplan, path: Path, text: str, slots: set[str]) -> Iterat
         yield Fault(path, f"{text!r} is no condition.", "Write open, closed, a slot, or slot = value.")
     elif text in ("open", "closed") and not plan.hours:
         yield Fault(path, f"{text!r} needs to know the hours.", "Add `hours` at the top.")
-    elif match["slot"] and match["slot"] not in slots:
-        yield Fault(
-            path, f"There is no slot {match['slot']!r}.", did_you_mean(match["slot"], {*slots, "open", "closed"})
-        )
+    elif match["slot"] and match["slot"] not in slots and not is_slot(match["slot"]):
+        yield Fault(path, f"There is no slot {match['slot']!r}.", slot_hint(match["slot"], {*slots, "open", "closed"}))

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import assert_never
 
 from voicebot.core import forms, say
+from voicebot.core.call_headers import NONE
 from voicebot.core.dialogue import (
     CallerTurn,
     Heard,
@@ -68,10 +69,11 @@ class Step:
 
 
 class Flow:
-    """One call. `now`: local time at the dialplan's place; `caller`: number or SIP user."""
+    """One call. `now`: local time at the dialplan's place; `caller`: number or SIP user; `headers`: by name, as
+    `call_headers.kept` gives them."""
 
-    def __init__(self, plan: Dialplan, now: datetime, caller: str = "") -> None:
-        self._talk = Talk(reader_of(plan), now, caller)
+    def __init__(self, plan: Dialplan, now: datetime, caller: str = "", headers: Mapping[str, str] = NONE) -> None:
+        self._talk = Talk(reader_of(plan), now, caller, headers)
 
     @property
     def node(self) -> str:

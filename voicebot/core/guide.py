@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from voicebot.core import guide_words, kinds, say
+from voicebot.core.call_headers import NONE
 from voicebot.core.dialogue import Text, ToolCall, ToolDone
 from voicebot.core.grammar import normalise
 from voicebot.core.guide_words import AGREED, CHOOSE, MESSAGE, NOTE
@@ -30,6 +31,7 @@ from voicebot.core.plan import (
     TakeMessage,
     UseTool,
 )
+from voicebot.core.prompting import situation
 from voicebot.core.prompts import first_missing
 from voicebot.core.slots import reader_of, with_type
 from voicebot.core.tool_specs import ToolSpec, fault_in_call
@@ -76,12 +78,13 @@ class _Out:
 
 
 class Guide:
-    """One call. `now`: local time at the place; `caller`: number or SIP user."""
+    """One call. `now`: local time at the place; `caller`: number or SIP user; `headers`: by name, as
+    `call_headers.kept` gives them."""
 
-    def __init__(self, plan: Dialplan, now: datetime, caller: str = "") -> None:
+    def __init__(self, plan: Dialplan, now: datetime, caller: str = "", headers: Mapping[str, str] = NONE) -> None:
         self._plan, self._reader = plan, reader_of(plan)
-        self._now, self._caller = now, caller
-        self._memory = Memory(self._reader, now, caller)
+        self._situation = situation(plan, now.isoformat(), caller, headers)
+        self._memory = Memory(self._reader, now, caller, headers)
         self._name = plan.start
         self._message: TakeMessage | None = None
         self._rest: tuple[Action, ...] = ()
@@ -108,7 +111,7 @@ class Guide:
         """At this step."""
         secret = {slot for slot, spec in self._reader.slots.items() if spec.secret}
         known = {slot: filled.value for slot, filled in self._memory.filled.items() if slot not in secret}
-        text = guide_words.instructions(self._plan, self._name, known, self._now.isoformat(), self._caller)
+        text = guide_words.instructions(self._plan, self._name, known, self._situation)
         for name, value in self._memory.spoken().items():
             text = text.replace(f"{{{name}}}", value)
         return text

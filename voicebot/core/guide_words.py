@@ -12,7 +12,7 @@ from typing import Any
 from voicebot.core.grammar import GrammarError, TypeUse, parse
 from voicebot.core.phrases import leaves
 from voicebot.core.plan import Dialplan, Node, Slot, TakeMessage
-from voicebot.core.prompting import MOST_CHOICES, example, situation, who
+from voicebot.core.prompting import MOST_CHOICES, example, who
 from voicebot.core.slots import reader_of, with_type
 from voicebot.core.tool_specs import ToolSpec, tool_specs
 
@@ -36,9 +36,9 @@ _KINDS = {
 }  # fmt: skip
 
 
-def instructions(plan: Dialplan, name: str, known: Mapping[str, str], now_iso: str, caller: str) -> str:
-    """For the step `name`; `known` are slots and their values."""
-    parts = [who(plan), MANNERS, situation(plan, now_iso, caller)]
+def instructions(plan: Dialplan, name: str, known: Mapping[str, str], situation: str) -> str:
+    """For the step `name`; `known` are slots and their values, `situation` is the call's."""
+    parts = [who(plan), MANNERS, situation]
     if plan.lexicon:
         parts.append("Names and terms, as they are spelled: " + ", ".join(plan.lexicon) + ".")
     parts.append("\n".join([f"You are at the step {name!r} of the conversation.", *_step(plan, plan.nodes[name])]))

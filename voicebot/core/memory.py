@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any
 
-from voicebot.core import say
+from voicebot.core import call_headers, say
 from voicebot.core.hours import is_open, next_opening
 from voicebot.core.plan import Slot
 from voicebot.core.sentences import GREETINGS, constants
@@ -24,10 +24,11 @@ class Filled:
 
 
 class Memory:
-    """`now`: local time at the place; `caller`: number or SIP user."""
+    """`now`: local time at the place; `caller`: number or SIP user; `headers`: as `call_headers.kept` gives them."""
 
-    def __init__(self, reader: Reader, now: datetime, caller: str) -> None:
+    def __init__(self, reader: Reader, now: datetime, caller: str, headers: Mapping[str, str]) -> None:
         self._reader, self._now, self._caller = reader, now, caller
+        self._headers = call_headers.values(reader.plan, headers)
         self.filled: dict[str, Filled] = {}
         self._results: dict[str, str] = {}
         self._constants = constants(reader.plan)
@@ -65,24 +66,27 @@ class Memory:
                 self._results[f"{tool}_{key}"] = str(value)[:200]
 
     def holds(self, condition: str) -> bool:
-        """`open`, `closed`, `slot`, `slot = value`."""
+        """`open`, `closed`, `slot`, `slot = value`; a header is a slot that is filled from the start."""
         condition = condition.strip()
         if condition in ("open", "closed"):
             return is_open(self._reader.plan.hours, self._now) == (condition == "open")
         slot, equals, value = (part.strip() for part in condition.partition("="))
-        return self.value(slot) == value if equals else slot in self.filled
+        found = self._headers.get(slot) or self.value(slot)
+        return found == value if equals else bool(found) or slot in self.filled
 
     # --- in texts ------------------------------------------------------------------------------------------------
 
     def raw(self) -> dict[str, str]:
         """Values for tools."""
         slots = {slot: filled.value for slot, filled in self.filled.items()}
-        return {**self._special(), **self._results, "caller": self._caller, **slots}
+        return {**self._special(), **self._results, **self._headers, "caller": self._caller, **slots}
 
     def spoken(self) -> dict[str, str]:
         """Values as they are said."""
         slots = {slot: self.said(slot) for slot in self.filled}
-        return {**self._special(), **self._results, "caller": say.digits(self._caller) or self._caller, **slots}
+        headers = {slot: call_headers.spoken(value) for slot, value in self._headers.items()}
+        caller = say.digits(self._caller) or self._caller
+        return {**self._special(), **self._results, **headers, "caller": caller, **slots}
 
     def _special(self) -> dict[str, str]:
         opens = next_opening(self._reader.plan.hours, self._now)

@@ -25,6 +25,8 @@ class Takes(Model):
     numbers: Says = ()
     """Called numbers (E.164) or SIP users."""
     callers: Says = ()
+    headers: dict[str, Says] = Field(default_factory=dict)
+    """`X-Queue: sales`: headers of a SIP call, as the exchange in front sends them. `*` for any value."""
     hours: Says = ()
     """`mon-fri 08:00-18:00`, in `timezone`; outside them another dialplan may take the call."""
 

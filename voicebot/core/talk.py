@@ -20,12 +20,12 @@ MAX_ACTIONS = 100
 
 
 class Talk:
-    """`now`: local time at the dialplan's place; `caller`: number or SIP user."""
+    """`now`: local time at the dialplan's place; `caller`: number or SIP user; `headers`: what came with the call."""
 
-    def __init__(self, reader: Reader, now: datetime, caller: str) -> None:
+    def __init__(self, reader: Reader, now: datetime, caller: str, headers: Mapping[str, str]) -> None:
         self.reader = reader
         self.plan: Dialplan = reader.plan
-        self.memory = Memory(reader, now, caller)
+        self.memory = Memory(reader, now, caller, headers)
         self.prompts = Prompts(reader, self.memory)
         self.node_name = self.plan.start
         self.state: State = Menu()

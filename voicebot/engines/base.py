@@ -193,6 +193,8 @@ class AgentContext:
     called: str
     now_iso: str
     """Local date and time at the dialplan's place, for "tomorrow"."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """That came with the call, as `call_headers.kept` gives them."""
 
 
 class Llm(Engine, Protocol):

@@ -129,9 +129,9 @@ class OpenAiSession:
 
     def __init__(self, stream: ChatStream, context: AgentContext, expectation: Expectation) -> None:
         self._stream, self._plan, self._expectation = stream, context.dialplan, expectation
-        self._now = context.now_iso
+        self._context = context
         self._tools = tool_specs(self._plan)
-        self._instructions = system_prompt(self._plan, context.now_iso, context.caller)
+        self._instructions = system_prompt(self._plan, context.now_iso, context.caller, context.headers)
         self._conversation = Conversation()
         self._calls: deque[ToolCall] = deque()
         """Asked for by the model and not yet given out: the call runs one at a time."""
@@ -198,7 +198,8 @@ class OpenAiSession:
 
     async def _greeting(self) -> AsyncGenerator[LlmEvent, None]:
         """Word for word; where the flow begins with something only the model can do, it greets."""
-        events = opening(self._plan, _moment(self._now))
+        context = self._context
+        events = opening(self._plan, _moment(context.now_iso), context.caller, context.headers)
         for event in events:
             if isinstance(event, Text):
                 self._conversation.said(event.text)

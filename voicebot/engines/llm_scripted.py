@@ -56,7 +56,8 @@ class ScriptedAgent:
 
     def open(self, context: AgentContext) -> ScriptedSession:
         plan: Dialplan = context.dialplan
-        return ScriptedSession(lambda: Flow(plan, datetime.fromisoformat(context.now_iso), context.caller))
+        now = datetime.fromisoformat(context.now_iso)
+        return ScriptedSession(lambda: Flow(plan, now, context.caller, context.headers))
 
 
 class ScriptedSession:

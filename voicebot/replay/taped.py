@@ -159,7 +159,8 @@ class TapedSession:
     def __init__(self, llm: TapedLlm, context: AgentContext) -> None:
         self._llm, self._context = llm, context
         plan = context.dialplan
-        prompt, tools = system_prompt(plan, context.now_iso, context.caller), [asdict(t) for t in tool_specs(plan)]
+        prompt = system_prompt(plan, context.now_iso, context.caller, context.headers)
+        tools = [asdict(t) for t in tool_specs(plan)]
         self._told: list[Any] = [llm.name, llm.told, prompt, tools]
         """All that was said so far, as it goes into the key."""
         self._past: list[Past] = []

@@ -7,8 +7,8 @@ import hmac
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 TOKEN_TTL_S = 60.0
@@ -33,6 +33,8 @@ class Grant:
     """The call of ours that it goes on with, after a transfer that failed."""
     unreached: str = ""
     """… the name of that transfer."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """That came with it, as `call_headers.kept` gives them."""
 
 
 class Tokens:

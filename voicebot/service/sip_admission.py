@@ -10,6 +10,7 @@ from voicebot.call.runtime import new_call_id
 from voicebot.carriers.base import CallInfo
 from voicebot.carriers.sip_process import Worker
 from voicebot.core import sip, sip_sdp
+from voicebot.core.call_headers import kept
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.sip import Address, Request
 from voicebot.core.sip_accounts import Account
@@ -25,8 +26,6 @@ the process when they are gone, and a call takes two."""
 REJECTIONS = 50
 """Refused calls that may wait to be listed; over it they are counted only."""
 Headers = tuple[tuple[str, str], ...]
-MAX_HEADERS, MAX_HEADER = 20, 256
-"""`X-` headers of a call that are kept, and letters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +70,15 @@ class Admission:
         if any(called == account.user for account in self.accounts):  # our own name: what was dialled is in the To
             called = sip.user(sip.value(headers, "To"))
         call_id, now_s = sip.value(headers, "Call-ID"), asyncio.get_running_loop().time()
-        plan = self.desk.runtime.choose(called, caller)
+        sent = kept(headers)
+        plan = self.desk.runtime.choose(called, caller, headers=sent)
         refusal = self._refuse(request, caller, plan)
         if refusal is None and (worker is None or self.room(worker) < room):
             refusal = Refusal(503, "no free worker")
         if refusal is None and not self._pace.takes(str(id(worker)), now_s):
             refusal = Refusal(503, "too many calls a second")
         if refusal is None and plan is not None and worker is not None:
-            kept = [(n, v[:MAX_HEADER]) for n, v in headers if n.lower().startswith("x-")][:MAX_HEADERS]
-            info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64], dict(kept))
+            info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64], sent)
             return Expected(worker, plan, info, self._exchange(headers, source), now_s + EXPECTED_S)
         assert refusal is not None
         info = CallInfo(new_call_id(), "sip", caller, called, call_id[:64])

@@ -28,6 +28,7 @@ from voicebot.carriers.base import CallInfo
 from voicebot.carriers.media_stream import MediaStream, close
 from voicebot.carriers.twilio import TwilioRest, dial, twilio_line
 from voicebot.core import twilio_signature
+from voicebot.core.call_headers import kept
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason
 from voicebot.service.admission import Grant
@@ -42,6 +43,7 @@ TAKEN = frozenset({"completed", "answered"})
 """`DialCallStatus` of a transfer that somebody took."""
 OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """`CallStatus` of a call that is no more."""
+SIP_HEADER = "SipHeader_"
 NO_TOKEN = "Set VOICEBOT_TWILIO_AUTH_TOKEN to the auth token of your Twilio account, then try again."
 _log = log.get("twilio")
 
@@ -63,6 +65,8 @@ class _Leg:
     """Ours, of the call that its stream was."""
     transfer: str = ""
     """The name of the transfer that it is on."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """That came with it: the first request has them."""
 
 
 @dataclass(slots=True)
@@ -101,13 +105,15 @@ class Twilio:
         if not call_sid:
             return Response("CallSid is missing.", 400)
         why = self.desk.refuses(caller)
-        plan = None if why else self.desk.runtime.choose(called, caller)
+        headers = _headers(form)
+        plan = None if why else self.desk.runtime.choose(called, caller, headers=headers)
         if plan is None:  # the answer comes first: whoever is refused for want of time gets it at once
             told = why or "no dialplan takes this call"
             listing = BackgroundTask(self.desk.reject, "twilio", caller, called, call_sid, "", told)
             return Response(_REJECT["busy" if why else "rejected"], media_type="text/xml", background=listing)
         response = VoiceResponse()
-        self._connect(response, Grant(call_sid, plan.name, caller, called))
+        self._leg(call_sid).headers = headers
+        self._connect(response, Grant(call_sid, plan.name, caller, called, headers=headers))
         return _xml(response)
 
     def _connect(self, response: VoiceResponse, grant: Grant) -> None:
@@ -133,10 +139,10 @@ class Twilio:
             return Response(dial(destination, self._public() + "/twilio/dialled"), media_type="text/xml")
         response = VoiceResponse()
         if leg.ending is EndReason.MEDIA_LOST:
-            plan = self.desk.runtime.choose(called, caller)
+            plan = self.desk.runtime.choose(called, caller, headers=leg.headers)
             if plan and leg.streams < STREAMS and not self.desk.refuses(caller, announced=True):
                 _say(response, plan, plan.sentences.one_moment)
-                self._connect(response, Grant(call_sid, plan.name, caller, called))
+                self._connect(response, Grant(call_sid, plan.name, caller, called, headers=leg.headers))
                 return _xml(response)
             if operator := _operator(plan):
                 return Response(dial(operator), media_type="text/xml")
@@ -153,10 +159,10 @@ class Twilio:
         response, leg = VoiceResponse(), self._leg(call_sid)
         name, leg.transfer = leg.transfer, ""
         if form.get("DialCallStatus") not in TAKEN:
-            plan = self.desk.runtime.choose(called, caller)
+            plan = self.desk.runtime.choose(called, caller, headers=leg.headers)
             if plan and name and not self.desk.refuses(caller):
                 leg.streams = 0
-                self._connect(response, Grant(call_sid, plan.name, caller, called, leg.call_id, name))
+                self._connect(response, Grant(call_sid, plan.name, caller, called, leg.call_id, name, leg.headers))
                 return _xml(response)
             _say(response, plan, plan.sentences.unreached if plan else "I'm sorry, nobody could take your call.")
         response.hangup()
@@ -198,7 +204,7 @@ class Twilio:
             leg.ending, leg.destination = reason, destination
             leg.transfer = next((name for name, each in plan.transfers.items() if each.to == destination), "")
 
-        known = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, call_sid)
+        known = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, call_sid, grant.headers)
         info = replace(known, continues=grant.continues, unreached=grant.unreached)
         leg.carried, leg.call_id = True, info.call_id
         line = leg.line = twilio_line(socket, stream, info, self.rest, ending)
@@ -256,6 +262,11 @@ class Twilio:
 def _who(form: Mapping[str, str]) -> tuple[str, str, str]:
     """(CallSid, who calls, whom)."""
     return form.get("CallSid", ""), form.get("From", ""), form.get("To", "")
+
+
+def _headers(form: Mapping[str, str]) -> dict[str, str]:
+    """Of a call to a SIP domain: "X- headers in the incoming INVITE are passed as SipHeader_<name> parameters"."""
+    return kept((name.removeprefix(SIP_HEADER), value) for name, value in form.items() if name.startswith(SIP_HEADER))
 
 
 def _operator(plan: Dialplan | None) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,7 @@ class NativeWorld(GuardedWorld):
     duplex: str = "full"
     plan_text: str = PLAN
     stays_ms: int = 4000
+    headers: Mapping[str, str] = field(default_factory=dict)
     before: Callable[[Any], Any] = lambda member: None
     """What has happened to the first engine."""
 
@@ -66,7 +67,7 @@ class NativeWorld(GuardedWorld):
         watch, names = Watch(), ("first", "second")
         ears = GuardedAsr(Chain("asr", *map(Member, names, self.asr)), watch)
         voice = GuardedTts(Chain("tts", *map(Member, names, self.tts)), watch)
-        context = AgentContext(plan, "", "", "2026-11-23T09:30:00+00:00")
+        context = AgentContext(plan, "", "", "2026-11-23T09:30:00+00:00", self.headers)
         self.agent = GuardedLlm(Chain("llm", *map(Member, names, self.llm)), context, watch)
         self.members = tuple(map(Member, names, self.natives))
         self.before(self.members[0])

@@ -64,6 +64,14 @@ class TestTurns:
         assert "" == session.asked[1]
         whole(world)
 
+    def test_the_headers_of_the_call_are_in_what_the_engine_is_asked_to_say(self, world: NativeWorld) -> None:
+        world.plan_text = world.plan_text.replace("say: Hello there.", 'say: "Hello[, {header_x_name}]."')
+        world.natives, world.headers = (Engine([GREETING]),), {"x-name": "Ann"}
+
+        run(world.call(silence(1000)))
+
+        assert 'Say now: "Hello, Ann."' in world.natives[0].sessions[0].asked[0]
+
     def test_caller_audio_goes_to_the_engine_without_a_gap(self, world: NativeWorld) -> None:
         world.natives = (Engine([GREETING, ANSWER]),)
 

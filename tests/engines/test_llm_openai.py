@@ -118,6 +118,20 @@ async def test_where_the_flow_begins_with_a_tool_the_model_greets() -> None:
         await engine.close()
 
 
+HELLO = 'name: h\nstart: a\nnodes: {a: {say: "{greeting}[, {header_x_name}].", dtmf: {1: a}}}'
+
+
+async def test_the_headers_of_the_call_are_in_the_greeting_and_told_to_the_model() -> None:
+    async with ChatServer([says("Hm.")]) as server:
+        engine = llm_openai.create(EngineConfig(options={"api_key": "", "base_url": server.url}))
+        plan = parse(HELLO, "hello.yaml")
+        session = engine.open(AgentContext(plan, "", "", "2026-11-23T09:30:00+00:00", {"x-name": "Ann"}))
+        assert ("Good morning, Ann. ", []) == await answer(session, Opening())
+        await answer(session, heard("hi"))
+        await engine.close()
+    assert 'header_x_name = "Ann"' in server.requests[0]["messages"][0]["content"]
+
+
 async def test_text_streams_as_it_comes(dial: Dial) -> None:
     async with dial([says("We open ", "at nine.")]) as (session, server):
         events = [event async for event in session.reply(heard("when do you open"))]

@@ -75,11 +75,17 @@ class Caller:
     codec: str = "PCMU"
     events: int = PAYLOADS["telephone-event"]
     """Payload type of keys that we send: whoever calls chooses it."""
+    transport: str = "UDP"
+    """What its Via says, and with TCP its Contact: then `sip_registrar` carries what it says."""
     registers: Callable[[Request], Response | None] | None = None
     """What answers a REGISTER, or does not, where this phone is an exchange."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     # --- SIP
+
+    @property
+    def contact(self) -> str:
+        return f"<sip:caller@{HOST}:{self.sip_port}{';transport=tcp' if self.transport == 'TCP' else ''}>"
 
     def sdp(
         self, codecs: tuple[str, ...] = ("PCMU", "telephone-event"), direction: str = "", host: str = HOST
@@ -100,16 +106,17 @@ class Caller:
         if remote and (contact := sip.value(remote.headers, "Contact")):
             target = re.sub(r"^<|>.*$", "", contact)
             routes = list(reversed(sip.values(remote.headers, "Record-Route")))
+        branch = f"{sip.COOKIE}{self.call_id}{self._cseq}"
+        branch += "ack" if method == "ACK" and remote and remote.code < 300 else ""
         headers = [
-            ("Via", f"SIP/2.0/UDP {HOST}:{self.sip_port};rport;branch={sip.COOKIE}{self.call_id}{self._cseq}"
-             + ("ack" if method == "ACK" and remote and remote.code < 300 else "")),
+            ("Via", f"SIP/2.0/{self.transport} {HOST}:{self.sip_port};rport;branch={branch}"),
             ("Max-Forwards", "70"),
             *(("Route", each) for each in routes),
             ("From", f'"Test" <sip:+15550001111@{HOST}>;tag={self._tag}'),
             ("To", to),
             ("Call-ID", self.call_id),
             ("CSeq", f"{self._cseq} {method}"),
-            ("Contact", f"<sip:caller@{HOST}:{self.sip_port}>"),
+            ("Contact", self.contact),
             *(self.headers if method in ("INVITE", "NOTIFY") else ()),
             *((("Content-Type", kind),) if body else ()),
         ]  # fmt: skip
@@ -189,7 +196,7 @@ class Caller:
                         self._sip.sendto(told.encode(), sip.vias(message.headers)[0].reply_to)
                 elif message.method != "ACK":
                     body = self.sdp() if message.method == "INVITE" else b""
-                    answer = sip.answer(message, 200, self._tag, [("Contact", f"<sip:caller@{HOST}:{self.sip_port}>")])
+                    answer = sip.answer(message, 200, self._tag, [("Contact", self.contact)])
                     if message.method == "INVITE" and not self._remote:
                         self._called(message)
                     code = self.answers.get(message.method, 200)

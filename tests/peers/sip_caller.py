@@ -66,6 +66,8 @@ class Caller:
     """What came and could not be read: an answer to a request that was wrong holds what was wrong."""
     answers: dict[str, int] = field(default_factory=dict)
     """Method → the code we answer; 200 unless said."""
+    answers_with: tuple[tuple[str, str], ...] = ()
+    """More of our answers."""
     _cseq: int = 0
     _tag: str = "a1"
     _remote: Response | None = None
@@ -203,7 +205,7 @@ class Caller:
                     if message.method == "INVITE" and self.rings_s:
                         asyncio.ensure_future(self._ring(message, answer, body))  # noqa: RUF006
                         return
-                    kind = (("Content-Type", "application/sdp"),) if body else ()
+                    kind = (*self.answers_with, *((("Content-Type", "application/sdp"),) if body else ()))
                     back = sip.vias(message.headers)[0].reply_to
                     self._sip.sendto(Response(code, "Said", (*answer.headers, *kind), body).encode(), back)
             case _:

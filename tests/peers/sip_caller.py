@@ -66,6 +66,8 @@ class Caller:
     """What came and could not be read: an answer to a request that was wrong holds what was wrong."""
     answers: dict[str, int] = field(default_factory=dict)
     """Method → the code we answer; 200 unless said."""
+    answers_with: tuple[tuple[str, str], ...] = ()
+    """More of our answers."""
     _cseq: int = 0
     _tag: str = "a1"
     _remote: Response | None = None
@@ -75,11 +77,17 @@ class Caller:
     codec: str = "PCMU"
     events: int = PAYLOADS["telephone-event"]
     """Payload type of keys that we send: whoever calls chooses it."""
+    transport: str = "UDP"
+    """What its Via says, and with TCP its Contact: then `sip_registrar` carries what it says."""
     registers: Callable[[Request], Response | None] | None = None
     """What answers a REGISTER, or does not, where this phone is an exchange."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     # --- SIP
+
+    @property
+    def contact(self) -> str:
+        return f"<sip:caller@{HOST}:{self.sip_port}{';transport=tcp' if self.transport == 'TCP' else ''}>"
 
     def sdp(
         self, codecs: tuple[str, ...] = ("PCMU", "telephone-event"), direction: str = "", host: str = HOST
@@ -100,16 +108,17 @@ class Caller:
         if remote and (contact := sip.value(remote.headers, "Contact")):
             target = re.sub(r"^<|>.*$", "", contact)
             routes = list(reversed(sip.values(remote.headers, "Record-Route")))
+        branch = f"{sip.COOKIE}{self.call_id}{self._cseq}"
+        branch += "ack" if method == "ACK" and remote and remote.code < 300 else ""
         headers = [
-            ("Via", f"SIP/2.0/UDP {HOST}:{self.sip_port};rport;branch={sip.COOKIE}{self.call_id}{self._cseq}"
-             + ("ack" if method == "ACK" and remote and remote.code < 300 else "")),
+            ("Via", f"SIP/2.0/{self.transport} {HOST}:{self.sip_port};rport;branch={branch}"),
             ("Max-Forwards", "70"),
             *(("Route", each) for each in routes),
             ("From", f'"Test" <sip:+15550001111@{HOST}>;tag={self._tag}'),
             ("To", to),
             ("Call-ID", self.call_id),
             ("CSeq", f"{self._cseq} {method}"),
-            ("Contact", f"<sip:caller@{HOST}:{self.sip_port}>"),
+            ("Contact", self.contact),
             *(self.headers if method in ("INVITE", "NOTIFY") else ()),
             *((("Content-Type", kind),) if body else ()),
         ]  # fmt: skip
@@ -189,14 +198,14 @@ class Caller:
                         self._sip.sendto(told.encode(), sip.vias(message.headers)[0].reply_to)
                 elif message.method != "ACK":
                     body = self.sdp() if message.method == "INVITE" else b""
-                    answer = sip.answer(message, 200, self._tag, [("Contact", f"<sip:caller@{HOST}:{self.sip_port}>")])
+                    answer = sip.answer(message, 200, self._tag, [("Contact", self.contact)])
                     if message.method == "INVITE" and not self._remote:
                         self._called(message)
                     code = self.answers.get(message.method, 200)
                     if message.method == "INVITE" and self.rings_s:
                         asyncio.ensure_future(self._ring(message, answer, body))  # noqa: RUF006
                         return
-                    kind = (("Content-Type", "application/sdp"),) if body else ()
+                    kind = (*self.answers_with, *((("Content-Type", "application/sdp"),) if body else ()))
                     back = sip.vias(message.headers)[0].reply_to
                     self._sip.sendto(Response(code, "Said", (*answer.headers, *kind), body).encode(), back)
             case _:

@@ -82,31 +82,52 @@ async def certificate_for_localhost(folder: Path) -> Path:
     return certificate
 
 
+class _Connection:
+    """What a phone sends its datagrams by, were it one of datagrams."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+
+    def sendto(self, data: bytes, _: object) -> None:
+        self.writer.write(data)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@asynccontextmanager
+async def tcp_registrar(
+    user: str, password: str, trust: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Registrar, Caller]]:
+    """The same over TCP, or TLS with `trust`: the phone answers and calls by the connection that came last."""
+    async with registrar(user, password) as (exchange, phone):
+        phone.transport = "TCP"
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            phone._sip.close()
+            phone._sip = _Connection(writer)  # type: ignore[assignment]
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    length = re.search(rb"Content-Length:\s*(\d+)", head, re.I)
+                    phone._take(head + await reader.readexactly(int(length[1]) if length else 0))
+            writer.close()
+
+        server = await asyncio.start_server(talk, HOST, 0, ssl=trust)
+        phone.sip_port = server.sockets[0].getsockname()[1]
+        try:
+            yield exchange, phone
+        finally:
+            server.close()
+
+
 @asynccontextmanager
 async def tls_registrar(folder: Path, user: str, password: str) -> AsyncIterator[tuple[Registrar, int, Path]]:
     """The same over TLS, at a port of `localhost`, and the file of who vouches for it."""
     certificate = await certificate_for_localhost(folder)
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trust.load_cert_chain(certificate, folder / "key.pem")
-    exchange = Registrar(user, password)
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            length = re.search(rb"Content-Length:\s*(\d+)", head, re.I)
-            message = sip.parse(head + await reader.readexactly(int(length[1]) if length else 0))
-            if isinstance(message, Request) and message.method == "REGISTER" and (answer := exchange.take(message)):
-                writer.write(answer.encode())
-
-    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            await talk(reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=trust)
-    try:
-        yield exchange, server.sockets[0].getsockname()[1], certificate
-    finally:
-        server.close()
+    async with tcp_registrar(user, password, trust) as (exchange, phone):
+        yield exchange, phone.sip_port, certificate
 
 
-__all__ = ["HOST", "Registrar", "certificate_for_localhost", "registrar", "tls_registrar"]
+__all__ = ["HOST", "Registrar", "certificate_for_localhost", "registrar", "tcp_registrar", "tls_registrar"]

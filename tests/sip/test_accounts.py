@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.peers.sip_caller import HOST, NUMBER, caller
-from tests.peers.sip_registrar import registrar, tls_registrar
+from tests.peers.sip_registrar import registrar, tcp_registrar, tls_registrar
 from tests.service.world import until
-from tests.sip.world import needs_pjsua2, sip_of, sip_service
+from tests.sip.world import impatient, needs_pjsua2, sip_of, sip_service
 from voicebot.core import sip
 from voicebot.core.timeline import EndReason
 
@@ -77,6 +77,43 @@ async def test_strangers_do_not_come_in_by_the_accounts_own_port(tmp_path: Path)
             phone.to = exchange.contact
             assert 403 == await phone.invite(NUMBER)
             assert [] == service.runtime.opened
+
+
+async def test_over_tcp_an_extension_is_called_and_calls_by_the_connection_it_registered_by(tmp_path: Path) -> None:
+    async with tcp_registrar("101", "s3cret") as (exchange, phone):
+        account = f"sip:101:s3cret@{HOST}:{phone.sip_port};transport=tcp"
+        async with sip_service(tmp_path, sip_accounts=account, sip_allow="192.0.2.1") as service:
+            await until(lambda: exchange.contact)
+            assert exchange.contact
+            phone.to = exchange.contact
+            assert 200 == await phone.invite(NUMBER)
+            await phone.hears(0.5)
+            assert 200 == await phone.offer(NUMBER, phone.sdp(direction="sendonly"))
+            assert 200 == await phone.offer(NUMBER, phone.sdp())
+            await phone.key("9")
+            await phone.is_asked("BYE")
+            await until(lambda: [EndReason.BOT_HANGUP] == service.runtime.ended)
+            assert service.desk.dial
+            phone._remote = None
+            line = await service.desk.dial("+15551234567")
+            invite = await phone.is_asked("INVITE")
+            assert f"sip:+15551234567@{HOST}:{phone.sip_port};transport=tcp" == invite.uri
+            assert "TCP" == sip.vias(invite.headers)[0].transport
+            await line.hangup("bot_hangup")
+            await phone.is_asked("BYE")
+
+
+async def test_a_connection_that_is_lost_is_made_again_and_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    async with tcp_registrar("101", "s3cret") as (exchange, phone):
+        account = f"sip:101:s3cret@{HOST}:{phone.sip_port};transport=tcp"
+        async with sip_service(tmp_path, sip_accounts=account):
+            await until(lambda: exchange.contact)
+            exchange.contact = None
+            phone._sip.close()
+            await until(lambda: exchange.contact)
 
 
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl program")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,23 +11,16 @@ from typer.testing import CliRunner
 from tests.peers.sip_caller import HOST, NUMBER, Caller
 from tests.peers.sip_registrar import Registrar, registrar
 from tests.service.world import Service, until
-from tests.sip.world import needs_pjsua2, sip_of, sip_service
-from voicebot.carriers.sip_setup import Setup
+from tests.sip.world import impatient, needs_pjsua2, sip_of, sip_service
 from voicebot.cli import app
 from voicebot.errors import PeerError
-from voicebot.service import sip as service_sip
 
 pytestmark = needs_pjsua2
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    wait = service_sip.setup
-
-    def setup(*given: Any, **named: Any) -> Setup:
-        return replace(wait(*given, **named), retry_s=1, answer_s=0.5, back_s=0.5)
-
-    monkeypatch.setattr(service_sip, "setup", setup)
+    impatient(monkeypatch)
 
 
 def account(first: Caller, second: Caller) -> str:

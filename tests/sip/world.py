@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,23 @@ import pytest
 
 from tests.peers.sip_caller import free_port
 from tests.service.world import Service, serving
+from voicebot.carriers.sip_setup import Setup
+from voicebot.service import sip as service_sip
 from voicebot.service.sip import Sip
 
 needs_pjsua2 = pytest.mark.skipif(
     importlib.util.find_spec("pjsua2") is None, reason="pjsua2-python is not installed on this machine"
 )
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts wait for a second where they wait for half a minute."""
+    patient = service_sip.setup
+
+    def setup(*given: Any, **named: Any) -> Setup:
+        return replace(patient(*given, **named), retry_s=1, answer_s=0.5, back_s=0.5)
+
+    monkeypatch.setattr(service_sip, "setup", setup)
 
 
 @asynccontextmanager

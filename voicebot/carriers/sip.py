@@ -90,8 +90,7 @@ class SipLine:
                 self.figures = told.facts
             case Kind.ENDED:
                 self.ended = told.facts
-                lost = self.ended["cause"] == "media_lost"
-                self._end(EndReason.MEDIA_LOST if lost else self._goes_as)
+                self._end(EndReason.MEDIA_LOST if self._lost else self._goes_as)
             case _:
                 pass
 
@@ -139,6 +138,14 @@ class SipLine:
             self._media.set()
             if not self._passed.full():
                 self._passed.put_nowait({"code": 200, "reason": "", "final": True})
+
+    @property
+    def _lost(self) -> bool:
+        """Whether nobody hung up: media stopped, or a call that was up ended by a request that nobody answered or by
+        a session timer that nobody refreshed (RFC 4028), which PJSIP tells as a code."""
+        if cause := self.ended["cause"]:
+            return bool(cause == EndReason.MEDIA_LOST)
+        return self._media.is_set() and self.ended["code"] >= 300 and self._goes_as is not EndReason.TRANSFER
 
     async def answered(self, seconds: float) -> bool:
         """Wait until audio flows; False when the call ended before, or it took too long."""

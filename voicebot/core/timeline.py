@@ -54,7 +54,7 @@ KINDS: dict[str, str] = {
     "malformed": "reason: the first of its kind on this call; `call_ended` has the counts",
     "bandwidth": "engines: what each recogniser hears above the line's 4 kHz, and why",
     "engine": "stage, name, fault, then (who takes over, if anybody), breaker (its state); or recovered",
-    "network": "packets, lost, late, reordered, jitter_ms, buffer_ms, …: what RTP went through; after `call_ended`",
+    "network": "packets, lost, late, jitter_ms, …: what RTP went through; ended: SIP's own reason; after `call_ended`",
     "responder": "name: who leads the call from here on; why",
     "interpreted": "by (caller or callee, who said it), source (what was said), text (its translation)",
     "note": "text: anything a reviewer should know (recording paused, disk full)",

@@ -225,7 +225,7 @@ class Sip:
 
     def _settled(self, call_id: str, code: int) -> None:
         if code >= 300:
-            self._forget(call_id, "caller gave up" if code == GAVE_UP else f"PJSIP answered {code}")
+            self._forget(call_id, _never_was(code))
         elif self.door and (leg := self._up.get(call_id)):
             worker, number = leg
             for send in self.door.farewell(call_id):
@@ -260,7 +260,7 @@ class Sip:
             worker.send(message(Kind.ANSWER, number, code=200))
             if not await line.answered(ANSWER_S):
                 assert self.admission
-                self.admission.refused(line.info, plan.name, "caller gave up")
+                self.admission.refused(line.info, plan.name, _never_was(line.ended.get("code", GAVE_UP)))
             else:
                 reason = await self.desk.carry(line, plan, dial=dial)
                 await line.hangup(reason.value)
@@ -275,7 +275,7 @@ class Sip:
 
     def _note_figures(self, line: SipLine) -> None:
         folder = self.desk.settings.data_dir / "calls" / line.info.call_id
-        facts = line.figures | {"codec": line.codec, "dropped": line.dropped}
+        facts = line.figures | {"codec": line.codec, "dropped": line.dropped, "ended": line.why_not}
         try:
             append(folder, Record(line.clock_ms(), "network", facts))
         except OSError as error:
@@ -290,6 +290,11 @@ class Sip:
                 del expected[call_id]
             left = [Address("127.0.0.1", each.port) for each in self.workers if each.ready]
             self._send(self.door.lost(left, _now_s()))
+
+
+def _never_was(code: int) -> str:
+    """Why no call came of an INVITE that ended so, as it is counted."""
+    return "caller gave up" if code in (OK, GAVE_UP) else f"PJSIP answered {code}"
 
 
 def lacking(settings: Settings) -> str:

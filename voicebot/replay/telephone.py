@@ -10,11 +10,9 @@ sent at 20n; what is taken out of the buffer at tick n is heard from 20n on. The
 
 from __future__ import annotations
 
-import asyncio
-from array import array
 from base64 import b64decode, b64encode
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -29,12 +27,7 @@ from voicebot.replay.client_socket import ClientSocket
 from voicebot.replay.echo import Echo
 from voicebot.replay.faults import Faults, Uplink
 from voicebot.replay.handset import SILENCE, Handset
-
-LONGEST_S = 10.0
-"""More than what a script waits for, at most: the telephone itself was stalled."""
-STALLED_S = 0.01
-"""Later than this the telephone itself was held up: it first hears what came meanwhile."""
-
+from voicebot.replay.ticks import Ticks
 
 @dataclass(frozen=True, slots=True)
 class Speech:
@@ -99,15 +92,11 @@ class Telephone:
 
     def __init__(self, address: Address, uplink: Uplink, line: Speech, echo: Echo | None, first_ms: int) -> None:
         self._address, self._uplink, self._line, self._echo = address, uplink, line, echo
-        self._loop = asyncio.get_running_loop()
         self._socket = ClientSocket(address.url, self._hear, lambda: self._strange("binary"))
-        self._timer: asyncio.Handle | None = None
-        self._stalled = False
-        self._began_s = 0.0
+        self._clock = Ticks(self._tick, lambda: self.over)
+        self.until, self.waits = self._clock.until, self._clock.waits
         self._sequence = 0
         self._sid = "MZ" + address.call_sid[2:]
-        self._turned: asyncio.Future[bool] | None = None
-        self._until: Callable[[], bool] = lambda: False
         self._speaks: deque[bytes] = deque()
         self.handset = Handset()
         self.said = bytearray()
@@ -116,11 +105,10 @@ class Telephone:
         """When `clear` came."""
         self.strange: list[str] = []
         """Messages that a carrier would not understand; the first 20."""
-        self.late_ms = array("f")
+        self.late_ms = self._clock.late_ms
         """By tick: how late the telephone itself was."""
         self.first_ms = first_ms
         """`media.timestamp` of the first frame: real streams do not begin at zero."""
-        self.ticks = 0
 
     async def connect(self) -> None:
         """`PeerError` when the service does not take the call."""
@@ -136,13 +124,11 @@ class Telephone:
         }
         self._say("start", start)
         self.handset.tick()
-        self._began_s = self._loop.time()
-        self._timer = self._loop.call_at(self._began_s + FRAME_MS / 1000, self._tick)
+        self._clock.start()
 
     async def hang_up(self) -> None:
         """`stop`, and the end of the stream; harmless when it is over."""
-        if self._timer:
-            self._timer.cancel()
+        self._clock.stop()
         self._say("stop", {"accountSid": "AC1", "callSid": self._address.call_sid})
         await self._socket.close()
 
@@ -155,7 +141,11 @@ class Telephone:
 
     @property
     def now_ms(self) -> float:
-        return (self._loop.time() - self._began_s) * 1000
+        return self._clock.now_ms
+
+    @property
+    def ticks(self) -> int:
+        return self._clock.count
 
     def plays(self, what: Speech) -> int:
         """Say it from the next tick on. The millisecond at which it begins."""
@@ -164,27 +154,6 @@ class Telephone:
 
     def presses(self, digit: str) -> None:
         self._say("dtmf", {"track": "inbound_track", "digit": digit})
-
-    async def until(self, true: Callable[[], bool], timeout_ms: float) -> bool:
-        """Look at every tick; False when the time is up or the call is over."""
-        if self.over:
-            return False
-        self._until, self._turned = true, self._loop.create_future()
-        waiting = self._loop.call_later(timeout_ms / 1000, self._turn, False)
-        try:
-            return await self._turned
-        finally:
-            waiting.cancel()
-            self._turned = None
-
-    async def waits(self, ms: float) -> bool:
-        """For that much audio; False when the call is over."""
-        end = self.ticks + ms / FRAME_MS
-        return await self.until(lambda: self.ticks >= end, ms + LONGEST_S * 1000)
-
-    def _turn(self, true: bool) -> None:
-        if self._turned and not self._turned.done():
-            self._turned.set_result(true)
 
     # --- what comes
 
@@ -217,26 +186,6 @@ class Telephone:
     # --- what leaves
 
     def _tick(self) -> None:
-        """All that is due: one frame, or several after a stall."""
-        late_s = self._loop.time() - (self._began_s + (self.ticks + 1) * FRAME_MS / 1000)
-        if late_s > STALLED_S and not self._stalled:
-            self._stalled = True
-            self._timer = self._loop.call_soon(self._tick)
-            return
-        self._stalled = False
-        while late_s >= 0 and not self.over:
-            self.ticks += 1
-            self.late_ms.append(late_s * 1000)
-            self._play_and_say()
-            late_s = self._loop.time() - (self._began_s + (self.ticks + 1) * FRAME_MS / 1000)
-        if self.over:
-            self._turn(False)
-            return
-        if self._turned and self._until():
-            self._turn(True)
-        self._timer = self._loop.call_at(self._began_s + (self.ticks + 1) * FRAME_MS / 1000, self._tick)
-
-    def _play_and_say(self) -> None:
         self._socket.send(self._uplink.tick())
         self._socket.reads(self._uplink.reads())
         self._give_back(self.handset.tick())

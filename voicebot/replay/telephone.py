@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES
+from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES, RATE
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
 from voicebot.errors import UsageError
 from voicebot.replay.client_socket import ClientSocket
@@ -146,6 +146,20 @@ class Telephone:
     @property
     def ticks(self) -> int:
         return self._clock.count
+
+    @property
+    def began_s(self) -> float:
+        """Loop time of 0 ms."""
+        return self._clock.began_s
+
+    @property
+    def heard(self) -> bytearray:
+        """μ-law that was played, silence included."""
+        return self.handset.heard
+
+    def at_ms(self, sample: int) -> float:
+        """When this sample of `heard` was heard."""
+        return sample * 1000 / RATE
 
     def plays(self, what: Speech) -> int:
         """Say it from the next tick on. The millisecond at which it begins."""

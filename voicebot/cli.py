@@ -13,6 +13,7 @@ from voicebot.commands import (
     bench,
     call,
     calls,
+    carriers,
     dial,
     dialplan,
     doctor,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 measure.app.command()(bench.bench)
 measure.app.command()(turns.turns)
+measure.app.command()(carriers.carriers)
 measure.app.command(name="native")(native.native)
 measure.app.command()(measure_translation.translation)
 measure.app.command(name="load")(load.measure_load)

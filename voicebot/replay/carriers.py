@@ -1,4 +1,4 @@
-"""`voicebot measure carriers`: the same recorded callers over SIP and over Media Streams, at the same time, side by side.
+"""`voicebot measure carriers`: the same recorded callers over SIP and over Media Streams at the same time.
 
 A service in a process of its own is called over loopback by two telephones that say the same at the same places of the
 conversation. All times are theirs: what the service says of itself is not in it, but for the jitter buffer's depth.
@@ -10,9 +10,10 @@ import asyncio
 import json
 import random
 import socket
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from voicebot.audio.frames import RATE
@@ -60,6 +61,8 @@ BETWEEN_MS = (1200, 2000)
 DONE_MS = 900.0
 """A bot that was silent for so long has finished."""
 ANSWER_MS, FINISH_MS, STOP_MS = 8000.0, 20_000.0, 3000.0
+EXCHANGES = 4
+"""Of a call."""
 MARKED_S = 6.0
 WRITTEN_S = 5.0
 
@@ -87,6 +90,12 @@ class Found:
     ignored: int = 0
     """Interruptions that did not stop the bot."""
     unanswered: int = 0
+
+    def add(self, more: Found) -> None:
+        """Another call's."""
+        for each in fields(self):
+            if each.name != "carrier":
+                setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
 
 
 # --- the service and its two carriers --------------------------------------------------------------------------------
@@ -142,8 +151,7 @@ async def talks(bed: Bed, clips: Sequence[Clip], number: int) -> list[Found]:
         line = speech(line_noise(number))
         async with bed.calling(carrier, f"+155504{CARRIERS.index(carrier)}{number:04}", TALKS, line) as phone:
             await _talk(phone, clips, random.Random(number), found)
-            late_ms: Sequence[float] = getattr(phone, "late_ms")  # noqa: B009
-            found.late_ms.append(max(late_ms, default=0.0))
+            found.late_ms.append(max(phone.late_ms, default=0.0))
         return found
 
     return list(await asyncio.gather(*(one(carrier) for carrier in CARRIERS)))
@@ -202,29 +210,37 @@ async def _echo(bed: Bed, carrier: str, number: int) -> Found:
     back = marks.ways(sent_ms, marks.found(phone.heard), phone.at_ms)
     there = dict(await _there(bed.folder / str(which), phone.began_s, sent_ms))
     for mark, ms in back:
-        if mark:  # with the first one the echo wakes up
+        if mark in there and mark > 0:  # with the first one the echo wakes up
             found.mouth_to_ear_ms.append(ms - depth_ms)
-            if mark in there:
-                found.to_engine_ms.append(there[mark] - depth_ms)
-                found.from_engine_ms.append(ms - there[mark])
+            found.to_engine_ms.append(there[mark] - depth_ms)
+            found.from_engine_ms.append(ms - there[mark])
     return found
 
 
 async def _there(folder: Path, began_s: float, sent_ms: Sequence[float]) -> list[tuple[int, float]]:
-    """When the engine had each mark: the clock is the same for both processes."""
+    """How long each mark took to the engine: the clock is the same for both processes."""
     async with asyncio.timeout(WRITTEN_S):
-        while not (written := sorted(folder.glob("*.json"))):  # noqa: ASYNC110
+        while not (written := _taken(folder)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    pushes = json.loads(written[-1].read_text())
-    heard = written[-1].with_suffix(".ulaw").read_bytes()
-    for file in folder.iterdir():
-        file.unlink()
+    heard, pushes = written
+    firsts = [first for first, _ in pushes]
 
     def at_ms(sample: int) -> float:
-        """When the push with this sample was there: an engine hears all of it at once."""
-        return max((at_s for first, at_s in pushes if first <= sample), default=0.0) * 1000 - began_s * 1000
+        """An engine hears all of a push at once."""
+        return float(pushes[bisect_right(firsts, sample) - 1][1] - began_s) * 1000
 
     return marks.ways(sent_ms, marks.found(heard), at_ms)
+
+
+def _taken(folder: Path) -> tuple[bytes, list[tuple[int, float]]] | None:
+    """What the engine wrote of its session, away from there; None while it has not."""
+    for times in folder.glob("*.json"):
+        sound = times.with_suffix(".ulaw")
+        found = sound.read_bytes(), json.loads(times.read_text())
+        times.unlink()
+        sound.unlink()
+        return found
+    return None
 
 
 async def _depth_ms(service: Service, caller: str) -> float:

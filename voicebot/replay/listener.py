@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from voicebot.replay import turn_figures
@@ -20,6 +20,9 @@ class Phone(Protocol):
     def heard(self) -> bytearray:
         """μ-law of the bot."""
         ...
+
+    @property
+    def late_ms(self) -> Sequence[float]: ...
 
     def at_ms(self, sample: int) -> float: ...
 

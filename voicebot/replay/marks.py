@@ -67,7 +67,7 @@ def found(ulaw: bytes | bytearray) -> list[int]:
 
 
 def ways(sent_ms: Sequence[float], heard: Sequence[int], at_ms: Callable[[int], float]) -> list[tuple[int, float]]:
-    """For each mark sent that came through: its number, and how long it took. `heard` are samples, `at_ms` their time."""
+    """For each mark sent that came: its number, and how long it took. `heard` are samples, `at_ms` their times."""
     arrived = [at_ms(sample) for sample in heard]
     taken = []
     for number, sent in enumerate(sent_ms):

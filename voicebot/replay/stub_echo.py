@@ -79,7 +79,8 @@ class EchoSession:
             self._over.set()
             name = self._folder / f"{time.monotonic_ns()}"
             name.with_suffix(".ulaw").write_bytes(bytes(self._heard))
-            name.with_suffix(".json").write_text(json.dumps(self._times))  # last: who reads waits for it
+            name.with_suffix(".part").write_text(json.dumps(self._times))
+            name.with_suffix(".part").rename(name.with_suffix(".json"))  # whole, and last: who reads waits for it
 
     def began(self) -> None: ...
 

@@ -29,6 +29,7 @@ from voicebot.replay.faults import Faults, Uplink
 from voicebot.replay.handset import SILENCE, Handset
 from voicebot.replay.ticks import Ticks
 
+
 @dataclass(frozen=True, slots=True)
 class Speech:
     """What the caller says: whole frames of μ-law, and the same as they stand in a message."""

@@ -11,8 +11,7 @@ import pytest
 
 from tests.peers.sip_caller import HOST, Caller, caller, free_port
 from tests.service.world import TONE, until
-from tests.sip.test_conversations import records
-from tests.sip.world import needs_pjsua2
+from tests.sip.world import needs_pjsua2, records
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
 from voicebot.call.runtime import Runtime
 from voicebot.config import Settings

@@ -14,6 +14,7 @@ import pytest
 from tests.peers.sip_caller import free_port
 from tests.service.world import Service, serving
 from voicebot.carriers.sip_setup import Setup
+from voicebot.core.timeline import Record, decode
 from voicebot.service import sip as service_sip
 from voicebot.service.sip import Sip
 
@@ -44,3 +45,9 @@ async def sip_service(folder: Path, **given: Any) -> AsyncIterator[Service]:
 def sip_of(service: Service) -> Sip:
     sip: Sip = service.app.state.sip
     return sip
+
+
+def records(folder: Path) -> list[Record]:
+    """The timeline of the one call in a service's data."""
+    [timeline] = folder.glob("calls/*/timeline.jsonl")
+    return list(decode(timeline.read_bytes().splitlines()))

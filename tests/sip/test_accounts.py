@@ -27,7 +27,7 @@ async def test_an_extension_registers_and_is_called_by_its_exchange(tmp_path: Pa
             [worker] = sip_of(service).extensions
             await until(lambda: {f"101@{HOST}:{phone.sip_port}": 200} == worker.registered)
             await until(lambda: 1 == service.desk.metrics.sip_registered._value.get())
-            assert 4 == service.desk.metrics.sip_free._value.get()
+            await until(lambda: 4 == service.desk.metrics.sip_free._value.get())
             assert exchange.contact
             phone.to = exchange.contact
             assert 200 == await phone.invite(NUMBER)

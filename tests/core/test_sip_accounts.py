@@ -43,6 +43,13 @@ def test_a_trunk_without_registration_is_as_many_accounts_as_it_has_places() -> 
     ]
 
 
+def test_a_process_that_only_calls_out_registers_with_the_first_place_alone() -> None:
+    [account] = accounts("sip:101:x@pbx;backup=pbx2;backup=pbx3")
+    assert [("pbx", True, ()), ("pbx2", False, ()), ("pbx3", False, ())] == [
+        (each.host, each.register, each.backups) for each in account.apart
+    ]
+
+
 def test_an_address_is_called_with_the_account_at_that_very_host() -> None:
     own = accounts("sip:101:x@pbx")
     assert [("sip:anna@pbx;transport=tcp", own[0])] == ways("sip:anna@pbx;transport=tcp", own)

@@ -13,7 +13,10 @@ from tests.peers.sip_registrar import Registrar, registrar
 from tests.service.world import Service, until
 from tests.sip.world import impatient, needs_pjsua2, sip_of, sip_service
 from voicebot.cli import app
+from voicebot.core.sip_accounts import accounts
+from voicebot.core.sip_limits import networks
 from voicebot.errors import PeerError
+from voicebot.service import sip as service_sip
 
 pytestmark = needs_pjsua2
 
@@ -103,3 +106,19 @@ async def test_a_wrong_password_is_not_carried_on_to_the_backup(tmp_path: Path) 
             await asyncio.sleep(1.5)  # it would be asked within a second
             assert ([], 0) == (second.requests, two.refused)
             assert [0, 0] == in_use(service, first, second)
+
+
+async def test_with_a_proxy_a_backup_is_another_proxy_and_the_domain_stays(tmp_path: Path) -> None:
+    async with registrar("101", "s3cret") as (one, first), registrar("101", "s3cret") as (two, second):
+        one.out_of_order = True
+        places = f"proxy={HOST}:{first.sip_port};backup={HOST}:{second.sip_port}"
+        async with sip_service(tmp_path, sip_accounts=f"sip:101:s3cret@localhost;{places}"):
+            await until(lambda: two.contact)
+            assert {"sip:localhost;transport=udp"} == {each.uri for each in (*first.requests, *second.requests)}
+
+
+async def test_calls_may_come_from_every_place_of_an_account() -> None:
+    [account] = accounts("sip:101:x@127.0.0.2;backup=127.0.0.3:5070;backup=127.0.0.4")
+    [behind] = accounts("sip:101:x@127.0.0.2;proxy=127.0.0.5;backup=127.0.0.6:5070")
+    assert set(networks("127.0.0.2 127.0.0.3 127.0.0.4")) == set(await service_sip._addresses(account))
+    assert set(networks("127.0.0.2 127.0.0.5 127.0.0.6")) == set(await service_sip._addresses(behind))

@@ -49,7 +49,8 @@ def plan(name: str, number: str) -> Dialplan:
 
 @dataclass
 class ToneRuntime:
-    """Greets every call with 400 ms of tone. Key 9: the bot hangs up; 8: it puts the caller through; 7: it breaks."""
+    """Greets every call with 400 ms of tone. Key 9: the bot hangs up; 8: it puts the caller through; 7: it breaks; 6:
+    its process has had enough."""
 
     settings: Settings
     log: Store
@@ -114,6 +115,7 @@ class ToneRuntime:
                 case Digit("7"):
                     raise RuntimeError("broken, as the test asked")
                 case Digit(digit) if watch:
+                    self.pulse.overloaded |= digit == "6"
                     watch(Record(line.clock_ms(), "digits", {"digits": digit}))
                 case HungUp(why):
                     reason = reason or EndReason(why)

@@ -231,9 +231,9 @@ def test_settings_that_cannot_be_are_named(monkeypatch: pytest.MonkeyPatch) -> N
     assert "VOICEBOT_PUBLIC_URL" in refusal("--public-url", "bot.example.com")
 
 
-@pytest.mark.parametrize("workers", ["0", "-1", "9999"])
-def test_there_are_from_one_to_as_many_processes_as_cores(workers: str) -> None:
-    assert "VOICEBOT_WORKERS: Value error, must be from 1 to" in refusal("--workers", workers)
+def test_there_are_from_one_to_as_many_processes_as_cores() -> None:
+    assert "VOICEBOT_WORKERS: Input should be greater than or equal to 1" in refusal("--workers", "0")
+    assert "VOICEBOT_WORKERS is 9999: it must be from 1 to " in refusal("--workers", "9999")
 
 
 def test_a_folder_without_dialplans_is_named(tmp_path: Path) -> None:

@@ -14,15 +14,13 @@ import pytest
 
 from tests.peers.phone import Phone
 from tests.service.world import STREAM_HEADERS, Service, serving, token_of, until
+from voicebot.config import Settings
 from voicebot.service.call_worker import CallWorker
-from voicebot.service.crew import Crew
+from voicebot.service.crew import Crew, environment
 from voicebot.service.crew_link import Carry, Lost, Reload, State, Told
 from voicebot.service.crew_link import Link as End
 
 CREW = ("-m", "tests.service.tone_crew")
-several_cores = pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores"
-)
 
 
 @pytest.fixture
@@ -81,7 +79,6 @@ async def metric(service: Service, name: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-@several_cores
 async def test_calls_are_spread_listed_and_counted_together_and_over_the_limit_refused(
     service: Service, calls: Calls
 ) -> None:
@@ -100,7 +97,6 @@ async def test_calls_are_spread_listed_and_counted_together_and_over_the_limit_r
     assert 0 == await metric(service, "voicebot_calls_live")
 
 
-@several_cores
 async def test_web_hooks_find_their_call_in_whichever_process_it_is(service: Service, calls: Calls) -> None:
     transferred, hung_up, hangs = await calls.one(), await calls.one(), await calls.one()
     await transferred.press("8")
@@ -114,7 +110,6 @@ async def test_web_hooks_find_their_call_in_whichever_process_it_is(service: Ser
     assert {"CA1": "transfer", "CA2": "bot_hangup", "CA3": "caller_hangup"} == await ended(service)
 
 
-@several_cores
 async def test_whom_nobody_took_is_back_in_the_process_that_knows_the_conversation(
     service: Service, calls: Calls
 ) -> None:
@@ -131,7 +126,6 @@ async def test_whom_nobody_took_is_back_in_the_process_that_knows_the_conversati
     assert {0: 1, 1: 2} == crew(service).loads()
 
 
-@several_cores
 async def test_a_process_that_is_killed_costs_its_calls_and_comes_back(service: Service, calls: Calls) -> None:
     away, at_home = await calls.one(), await calls.one()
     killed = other(service).pid
@@ -152,7 +146,6 @@ async def test_a_process_that_is_killed_costs_its_calls_and_comes_back(service: 
     assert {0: 0, 1: 1} == crew(service).loads()
 
 
-@several_cores
 async def test_calls_are_refused_when_no_process_has_room(service: Service, calls: Calls) -> None:
     away, _, _ = [await calls.one() for _ in range(3)]
     service.runtime.pulse.overloaded = True
@@ -166,7 +159,6 @@ async def test_calls_are_refused_when_no_process_has_room(service: Service, call
     assert 200 == (await service.web.get("/readyz")).status_code
 
 
-@several_cores
 async def test_a_page_loses_nothing_on_the_way_and_sees_its_call(service: Service) -> None:
     placed = (await service.web.post("/browser/call", json={"dialplan": "tones"})).json()
     async with Phone(service.browser_stream, placed["token"], says_start=False) as page:
@@ -180,6 +172,19 @@ async def test_a_page_loses_nothing_on_the_way_and_sees_its_call(service: Servic
         assert list("0123456") == [e["record"]["digits"] for e in page.told if e["event"] == "record"]
         await page.press("9")
         assert {"event": "ended", "reason": "bot_hangup"} == await page.is_told("ended")
+
+
+# --- what a process is told
+
+
+def test_another_process_has_the_settings_of_this_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of the environment")
+    ours = Settings(
+        _env_file=None, data_dir=tmp_path, record=False, port=0, console_token="a token", openai_base_url="http://here"
+    )  # type: ignore[call-arg]
+    for name, value in environment(ours).items():
+        monkeypatch.setenv(name, value)
+    assert ours == Settings(_env_file=None)  # type: ignore[call-arg]
 
 
 # --- the link

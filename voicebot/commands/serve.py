@@ -7,6 +7,7 @@ same with ten seconds. A second signal: goodbye now. A third: stop now. SIGHUP: 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -53,6 +54,11 @@ def serve(
         raise UsageError(
             f"Listening on {settings.host} would show every call to everybody. Set VOICEBOT_CONSOLE_TOKEN to a long "
             "random text, or listen on 127.0.0.1 behind a proxy."
+        )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if settings.workers > cores:
+        raise UsageError(
+            f"VOICEBOT_WORKERS is {settings.workers}: it must be from 1 to {cores}, the number of cores here."
         )
     log.configure(settings.log_format, settings.log_level)
     with _listening(settings.host, settings.port) as listening:
@@ -175,6 +181,8 @@ def banner(settings: Settings, runtime: Runtime, port: int, sip_fault: str) -> N
     console.print(f"\n[bold]voicebot {__version__}[/] is ready. Call it from the browser: [bold cyan]{page}[/]")
     names = ", ".join(sorted(runtime.dialplans))
     console.print(f"  dialplans  {names}")
+    if settings.workers > 1:
+        console.print(f"  processes  {settings.workers}, which calls are spread over")
     for stage, engines in runtime.engine_names().items():
         console.print(f"  {stage:<9}  {', '.join(sorted(engines))}")
     if settings.twilio_auth_token.get_secret_value() and settings.public_url:

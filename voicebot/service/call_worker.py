@@ -174,10 +174,10 @@ class CallWorker:
         self._heard_at = self._loop.time()
         match told:
             case link.Ready():
-                self.ready, self._failures = True, 0
+                self.ready = True
                 self._changed(self, None)
             case link.State():
-                self.state = told
+                self.state, self._failures = told, 0
             case link.Seen(number, ms, kind, fields):
                 if call := self.calls.get(number):
                     call.seen(Record(ms, kind, fields))

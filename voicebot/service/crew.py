@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from voicebot import log
 from voicebot.call.pulse import Reading
-from voicebot.call.runtime import GOODBYE_S, MOST_LEFT, Runtime
+from voicebot.call.runtime import GOODBYE_S, Runtime
 from voicebot.carriers.base import CallInfo
 from voicebot.config import Settings
 from voicebot.core.dialplan import Dialplan
@@ -35,6 +35,8 @@ from voicebot.service.store import Store
 COMMAND = ("-m", "voicebot.service.crew_program")
 START_S = 30.0
 """The service is ready when all its processes are, or after this."""
+REMEMBERED = 2000
+"""Calls of which it is known who carries them."""
 _log = log.get("crew")
 
 
@@ -126,7 +128,7 @@ class Crew:
             connection.stays()
             return None
         self._whose[info.call_id] = worker
-        while len(self._whose) > MOST_LEFT * len(self.workers):
+        while len(self._whose) > REMEMBERED:
             self._whose.popitem(last=False)
         return worker.carry(info, plan.name, handed, ending)
 

@@ -68,7 +68,7 @@ class _Worker:
                 if line := self.lines.get(number):
                     self.group.create_task(line.lost(EndReason(reason)))
             case link.Reload():
-                self.group.create_task(self.runtime.reload())
+                self.group.create_task(self._reload())
             case link.Drain(seconds):
                 self.group.create_task(self.runtime.drain(seconds))
             case link.Stop():
@@ -77,6 +77,12 @@ class _Worker:
                 pass  # ours to say
             case _:
                 assert_never(told)
+
+    async def _reload(self) -> None:
+        try:
+            await self.runtime.reload()
+        except Exception as error:  # must not end the calls; the next look comes soon
+            _log.error("reload_failed", error=type(error).__name__)
 
     def alone(self) -> None:
         """The service is gone."""

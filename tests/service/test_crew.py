@@ -84,15 +84,16 @@ async def test_calls_are_spread_listed_and_counted_together_and_over_the_limit_r
 ) -> None:
     phones = [await calls.one() for _ in range(5)]
     assert {0: 2, 1: 3} == crew(service).loads()
-    assert {"status": "ready", "calls": 5} == (await service.web.get("/readyz")).json()
+    assert {"status": "busy", "calls": 5} == (await service.web.get("/readyz")).json()
     shown = (await service.web.get("/api/calls")).json()
     assert {("tones", None)} == {(call["dialplan"], call["end_reason"]) for call in shown}
     assert 'reason="busy"' in (await service.hook("/twilio/voice", CallSid="CA6", From="+1555")).text
     for each in phones:
         await each.stop()
         await each.is_left()
-    await until(lambda: not service.desk.calls)
-    assert [("CA6", "rejected"), *((f"CA{n}", "caller_hangup") for n in (5, 4, 3, 2, 1))] == service.rows()
+    await until(lambda: not service.desk.calls and "CA6" in dict(service.rows()))
+    ended = {f"CA{n}": "caller_hangup" for n in range(1, 6)}
+    assert ended | {"CA6": "rejected"} == dict(service.rows())
     assert 5 == await metric(service, "voicebot_calls_total")
     assert 0 == await metric(service, "voicebot_calls_live")
 
@@ -152,7 +153,7 @@ async def test_calls_are_refused_when_no_process_has_room(service: Service, call
     await calls.one()
     assert {0: 1, 1: 3} == crew(service).loads()
     await away.press("6")
-    await until(lambda: other(service).state.overloaded)
+    await until(lambda: other(service).room == 0)
     assert 'reason="busy"' in (await service.hook("/twilio/voice", CallSid="CA5")).text
     assert 503 == (await service.web.get("/readyz")).status_code
     service.runtime.pulse.overloaded = False

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import assert_never
 
 from voicebot import log
@@ -100,6 +100,11 @@ class CallWorker:
     def pid(self) -> int:
         return self._popen.pid
 
+    @property
+    def room(self) -> int:
+        """How many more calls it could take."""
+        return max(0, self.state.most - len(self.calls)) if self.ready else 0
+
     # --- its life
 
     def _spawn(self) -> None:
@@ -164,8 +169,9 @@ class CallWorker:
         self._taken += 1
         call = Away(info, plan, self, self._taken, ending, self._loop.create_future())
         self.calls[call.number] = call
-        said = base64.b64encode(handed.said).decode()
-        self._link.send(link.Carry(call.number, asdict(info), plan, said), handed.descriptor)
+        facts = asdict(replace(info, headers=dict(info.headers)))
+        told = link.Carry(call.number, facts, plan, base64.b64encode(handed.said).decode())
+        self._link.send(told, handed.descriptor)
         return call
 
     # --- what we hear

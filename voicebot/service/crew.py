@@ -95,9 +95,10 @@ class Crew:
 
     # --- calls
 
-    def has_room(self) -> bool:
-        """Whether a process other than ours could take one more."""
-        return any(worker.ready and not worker.state.overloaded for worker in self.workers)
+    @property
+    def room(self) -> int:
+        """How many more calls the others could take."""
+        return sum(worker.room for worker in self.workers)
 
     @property
     def calls(self) -> int:
@@ -139,9 +140,9 @@ class Crew:
         if continues:
             known = self._whose.get(continues)
             return known if known in ready else None
-        best = min(ready, key=lambda worker: (worker.state.overloaded, len(worker.calls)))
-        ours = (self.runtime.pulse.overloaded and bool(self.runtime.calls), len(self.runtime.calls))
-        return best if (best.state.overloaded, len(best.calls)) <= ours else None
+        best = min(ready, key=lambda worker: (worker.room == 0, len(worker.calls)))
+        ours = (bool(self.runtime.calls) and self.runtime.pulse.full(), len(self.runtime.calls))
+        return best if (best.room == 0, len(best.calls)) <= ours else None
 
     def reload(self) -> None:
         """Have them look at the dialplans now."""

@@ -69,7 +69,8 @@ class Ready:
 class State:
     """Worker, twice a second: how well it keeps up."""
 
-    overloaded: bool = False
+    most: int = 0
+    """Calls that are not too many, those that are up included."""
     lag_s: float = 0.0
     reading: dict[str, float] = field(default_factory=dict)
     """A `Reading`."""

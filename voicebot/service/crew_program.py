@@ -57,7 +57,6 @@ class _Worker:
     service: link.Link = field(init=False)
     lines: dict[int, MediaStream] = field(default_factory=dict)
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    lag_s: float = 0.0
 
     def take(self, told: link.Told, descriptor: int | None) -> None:
         match told:
@@ -135,13 +134,19 @@ class _Worker:
         return reason
 
     async def tell(self) -> None:
-        """For ever: how we are."""
-        loop, pulse = asyncio.get_running_loop(), self.runtime.pulse
+        """That we are ready, and then for ever how we are."""
+        loop = asyncio.get_running_loop()
+        self._tell(0.0)
+        self.service.send(link.Ready())
         while True:
             due = loop.time() + STATE_EVERY_S
             await asyncio.sleep(STATE_EVERY_S)
-            overloaded = pulse.overloaded and bool(self.runtime.calls)
-            self.service.send(link.State(overloaded, max(0.0, loop.time() - due), asdict(pulse.reading)))
+            self._tell(max(0.0, loop.time() - due))
+
+    def _tell(self, lag_s: float) -> None:
+        pulse = self.runtime.pulse
+        most = pulse.most if self.runtime.calls else max(1, pulse.most)  # whoever has none can take one
+        self.service.send(link.State(most, lag_s, asdict(pulse.reading)))
 
 
 async def work(sock: socket.socket, settings: Settings, make: Make = Runtime) -> None:
@@ -154,7 +159,6 @@ async def work(sock: socket.socket, settings: Settings, make: Make = Runtime) ->
             worker = _Worker(runtime, web_config(None), rest_of(settings), group)
             worker.service = link.Link(sock, worker.take, worker.alone)
             chores = [group.create_task(worker.tell()), group.create_task(look_at_dialplans(runtime))]
-            worker.service.send(link.Ready())
             await worker.over.wait()
             for chore in chores:
                 chore.cancel()

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Token for the web page and call list. Needed unless the service listens on loopback only.",
     )
+    workers: int = Field(1, ge=1, description="Processes that carry calls, one for each core to be used.")
     max_calls: int = Field(200, ge=1, description="Calls at once; a call over it is refused as busy.")
     late_ms: int = Field(
         20, ge=0, description="Lateness (p90 over 2 s) or a core nearly used up from which calls are refused; 0: never."

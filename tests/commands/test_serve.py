@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from tests.peers.phone import Phone
 from voicebot.cli import app
 from voicebot.errors import UsageError
+from voicebot.service.store import Store
 
 DIALPLAN = """
 name: waiting
@@ -46,6 +47,12 @@ class Served:
     async def call(self) -> Phone:
         answer = await self.web.post("/browser/call", json={"dialplan": "waiting"})
         return Phone(self.base.replace("http", "ws") + "/browser/stream", answer.json()["token"])
+
+    async def metrics(self, wanted: str) -> None:
+        """Until `/metrics` has that line."""
+        async with asyncio.timeout(10):
+            while wanted not in (await self.web.get("/metrics")).text.splitlines():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     async def is_told(self, what: str) -> None:
         """Until `/readyz` says it."""
@@ -141,6 +148,62 @@ async def test_after_a_kill_the_call_is_closed_as_crashed_and_a_second_of_it_is_
         assert ["call_started", "call_ended"] == [timeline[0]["kind"], timeline[-1]["kind"]]
 
 
+# --- several processes
+
+several_cores = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores"
+)
+
+
+def other_process(service: Served) -> int:
+    """Of two, the one that is not the service's own."""
+    pid = service.process.pid
+    children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    [found] = [each for each in children if b"crew_program" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return found
+
+
+async def is_gone(pid: int) -> None:
+    async with asyncio.timeout(20):
+        while os.path.exists(f"/proc/{pid}"):  # noqa: ASYNC110, ASYNC240 - what is waited for knows nothing of tests
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+@several_cores
+async def test_calls_of_all_processes_finish_before_it_stops_or_are_told_goodbye(tmp_path: Path) -> None:
+    async with served(tmp_path, VOICEBOT_WORKERS="2") as service, AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(await service.call()) for _ in range(3)]
+        await asyncio.gather(*(each.hears(0.5) for each in callers))
+        await service.metrics('voicebot_worker_calls_live{worker="1"} 2.0')
+        other = other_process(service)
+        service.process.send_signal(signal.SIGTERM)
+        await service.is_told("draining")
+        await callers[0].stop()
+        await callers[0].is_left()
+        service.process.send_signal(signal.SIGTERM)
+        for each in callers[1:]:
+            assert {"event": "ended", "reason": "drained"} == await each.is_told("ended")
+        assert 0 == await service.ends()
+    await is_gone(other)
+
+
+@pytest.mark.slow
+@several_cores
+async def test_calls_of_other_processes_outlive_a_kill_of_the_service(tmp_path: Path) -> None:
+    async with served(tmp_path, VOICEBOT_WORKERS="2") as service, await service.call() as caller:
+        await caller.hears(0.5)
+        other = other_process(service)
+        service.process.kill()
+        await caller.audio(50)
+        await caller.stop()
+        assert (1000, "call ended") == await caller.is_left()
+    await is_gone(other)
+    store = Store.at(tmp_path / "data")
+    assert ["caller_hangup"] == [row.end_reason for row in store.list()]
+    store.close()
+
+
 # --- what is wrong is one sentence
 
 
@@ -166,6 +229,11 @@ def test_settings_that_cannot_be_are_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("VOICEBOT_MAX_CALLS", "many")
     assert "VOICEBOT_MAX_CALLS" in refusal("--public-url", "bot.example.com")
     assert "VOICEBOT_PUBLIC_URL" in refusal("--public-url", "bot.example.com")
+
+
+def test_there_are_from_one_to_as_many_processes_as_cores() -> None:
+    assert "VOICEBOT_WORKERS: Input should be greater than or equal to 1" in refusal("--workers", "0")
+    assert "VOICEBOT_WORKERS is 9999: it must be from 1 to " in refusal("--workers", "9999")
 
 
 def test_a_folder_without_dialplans_is_named(tmp_path: Path) -> None:

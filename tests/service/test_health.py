@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import pytest
 
 from voicebot.core.timeline import Record
-from voicebot.service.health import CallWatch, Metrics
+from voicebot.service.health import COUNTED, CallWatch, Metrics
 
 
 def figures(*records: Record) -> dict[str, float]:
@@ -20,6 +23,10 @@ def figures(*records: Record) -> dict[str, float]:
         for sample in metric.samples
         if sample.value and not sample.name.endswith(("_created", "_bucket"))
     }
+
+
+def test_what_other_processes_tell_is_what_is_counted() -> None:
+    assert COUNTED == set(re.findall(r'case "(\w+)"', inspect.getsource(CallWatch.__call__)))
 
 
 def turn(turn: int, end_ms: int, **fields: object) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,15 +17,15 @@ from fastapi import FastAPI
 
 from voicebot.call.pulse import Pulse
 from voicebot.carriers.base import CallInfo, Dial, Digit, HungUp, Line, LineEvent
-from voicebot.commands.serve import MAX_SOCKET_MESSAGE
 from voicebot.config import Settings
 from voicebot.core import dialplan, twilio_signature
 from voicebot.core.call_headers import NONE
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.service.app import create_app
+from voicebot.service.crew import COMMAND
 from voicebot.service.desk import Desk
-from voicebot.service.sockets import Sockets
+from voicebot.service.sockets import MAX_MESSAGE, Sockets
 from voicebot.service.store import Store
 
 TOKEN = "an auth token"
@@ -49,7 +49,8 @@ def plan(name: str, number: str) -> Dialplan:
 
 @dataclass
 class ToneRuntime:
-    """Greets every call with 400 ms of tone. Key 9: the bot hangs up; 8: it puts the caller through; 7: it breaks."""
+    """Greets every call with 400 ms of tone. Key 9: the bot hangs up; 8: it puts the caller through; 7: it breaks; 6:
+    its process has had enough."""
 
     settings: Settings
     log: Store
@@ -114,6 +115,7 @@ class ToneRuntime:
                 case Digit("7"):
                     raise RuntimeError("broken, as the test asked")
                 case Digit(digit) if watch:
+                    self.pulse.overloaded |= digit == "6"
                     watch(Record(line.clock_ms(), "digits", {"digits": digit}))
                 case HungUp(why):
                     reason = reason or EndReason(why)
@@ -172,9 +174,10 @@ STREAM_HEADERS = {
 
 @asynccontextmanager
 async def serving(
-    folder: Path, make: Callable[[Settings, Store], Any] = ToneRuntime, **given: Any
+    folder: Path, make: Callable[[Settings, Store], Any] = ToneRuntime, crew: Sequence[str] = COMMAND, **given: Any
 ) -> AsyncIterator[Service]:
-    """The application on a port of its own, from start-up to shut-down."""
+    """The application on a port of its own, from start-up to shut-down. `crew`: what its other processes run, where
+    `workers` says that there are some."""
     known = {
         "twilio_auth_token": TOKEN,
         "public_url": PUBLIC,
@@ -185,9 +188,9 @@ async def serving(
     settings = Settings(_env_file=None, **(known | given))  # type: ignore[call-arg]
     store = Store.at(folder)
     runtime = make(settings, store)
-    app = create_app(settings, runtime, store)
+    app = create_app(settings, runtime, store, crew)
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws=Sockets, ws_max_size=MAX_SOCKET_MESSAGE)
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", ws=Sockets, ws_max_size=MAX_MESSAGE)
     server = _Server(config)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with app.router.lifespan_context(app), httpx.AsyncClient(base_url=base, verify=False) as web:

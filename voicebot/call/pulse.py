@@ -24,6 +24,8 @@ EASED = 0.5
 """Lateness falls to this share of the bound before calls are taken again."""
 MEMORY_S = 15.0
 """What a call costs is learned over so long."""
+UNBOUNDED = 1 << 30
+"""Calls of a process that refuses none for its load."""
 USUAL_COST, USUAL_CALLS = 0.01, 5
 """Of a core: what a call costs as long as nothing is known, and how many calls must be up to prove as much."""
 BEGINNING_S = 1.0
@@ -64,7 +66,14 @@ class Pulse:
 
     def full(self, coming: int = 0) -> bool:
         """Whether one call more is one too many; `coming` are let in, and not up yet."""
-        return self.overloaded or (self.most_late_ms > 0 and self._projected(coming + 1) > MOST_BUSY)
+        return self._calls() + coming + 1 > self.most
+
+    @property
+    def most(self) -> int:
+        """How many calls are not too many, those that are up included."""
+        if self.overloaded:
+            return self._calls()
+        return int(MOST_BUSY / self._cost) if self.most_late_ms > 0 else UNBOUNDED
 
     def late(self, seconds: float) -> None:
         """A round of beats ended so much after it was due to begin."""

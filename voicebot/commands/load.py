@@ -19,7 +19,7 @@ from voicebot.config import Settings
 from voicebot.errors import UsageError
 from voicebot.replay import load, load_over, load_peer, load_report
 from voicebot.replay.load import Step
-from voicebot.replay.load_bed import CALLED, on_a_fast_loop, stubbed
+from voicebot.replay.load_bed import CALLED, Bed, on_a_fast_loop, stubbed
 from voicebot.replay.load_over import Over
 from voicebot.replay.load_peer import PeerRun, Ratios
 from voicebot.replay.load_phone import LEAD_MS
@@ -32,6 +32,7 @@ def measure_load(
     seconds: Annotated[float, typer.Option(min=2, help="How long each step is measured.")] = 10,
     barge: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that are interrupted.")] = 0.3,
     record: Annotated[bool, typer.Option(help="Record the calls.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that carry the calls, a core each.")] = 1,
     over: Annotated[bool, typer.Option("--over", help="Then call more than it can take.")] = False,
     peer: Annotated[str, typer.Option(help=f"The same load on others, too: {', '.join(load_peer.PEERS)}.")] = "",
     peer_python: Annotated[Path, typer.Option(help="Python of an environment that has them.")] = PEER_PYTHON,
@@ -49,17 +50,20 @@ def measure_load(
         raise UsageError("A load is measured on Linux only: costs are read from /proc, and cores are bound.")
     console = Console(width=None if sys.stdout.isatty() else 120)
     cores = sorted(os.sched_getaffinity(0))
+    if workers > len(cores):
+        raise UsageError(f"--workers is from 1 to {len(cores)}, the number of cores here.")
+    bed = Bed(cores, workers)
     console.print(f"[dim]{platform.platform()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}[/]")
     found: dict[str, object] = {}
     runs: dict[str, Sequence[Step]] = {}
     with console.status("Calling…") as status:
         try:
-            steps = on_a_fast_loop(lambda: _steps(counts, seconds, barge, record, cores, status.update))
+            steps = on_a_fast_loop(lambda: _steps(counts, seconds, barge, record, bed, status.update))
             runs["voicebot"], found["voicebot"] = steps, load_report.as_data(steps)
-            _print_steps("voicebot", steps, LEAD_MS, console)
+            _print_steps(f"voicebot on {bed.where}", steps, LEAD_MS, console)
             if over:
                 status.update("Calling more than it can take…")
-                excess = on_a_fast_loop(lambda: _over(seconds, barge, cores))
+                excess = on_a_fast_loop(lambda: _over(seconds, barge, bed))
                 found["over"] = asdict(excess)
                 _print_over(excess, console)
             for name in others:
@@ -68,7 +72,7 @@ def measure_load(
                 ratios = load_peer.ratios(steps, taken)
                 runs[name] = taken
                 found[name] = load_report.as_data(taken) | {"version": version, "ratios": ratios and asdict(ratios)}
-                _print_steps(f"{name} {version}", taken, load_peer.LEAD_MS, console)
+                _print_steps(f"{name} {version} on {Bed(cores).where}", taken, load_peer.LEAD_MS, console)
                 _print_ratios(name, ratios, console)
         finally:
             os.sched_setaffinity(0, cores)
@@ -79,7 +83,7 @@ def measure_load(
 
 
 def _print_steps(name: str, steps: Sequence[Step], lead_ms: float, console: Console) -> None:
-    console.print(load_report.table(steps, f"{name} on one core, the telephones on another"))
+    console.print(load_report.table(steps, name))
     console.print(load_report.summary(steps, lead_ms))
 
 
@@ -101,9 +105,10 @@ def _print_over(over: Over, console: Console) -> None:
     )
 
 
-async def _over(seconds: float, barge: float, cores: Sequence[int]) -> Over:
-    async with stubbed({cores[0]}, late_ms=str(Settings.model_fields["late_ms"].default)) as (service, clips):
-        os.sched_setaffinity(0, set(cores[1:]) or {cores[0]})
+async def _over(seconds: float, barge: float, bed: Bed) -> Over:
+    late_ms = str(Settings.model_fields["late_ms"].default)
+    async with stubbed(bed.service, workers=str(bed.workers), late_ms=late_ms) as (service, clips):
+        os.sched_setaffinity(0, bed.telephones)
         async with load.exchange(lambda n: service.ring(f"+1555{n:07}", CALLED), clips, barge) as exchange:
             return await load_over.offer(exchange, seconds)
 
@@ -113,11 +118,11 @@ async def _steps(
     seconds: float,
     barge: float,
     record: bool,
-    cores: Sequence[int],
+    bed: Bed,
     report: Callable[[str], None],
 ) -> list[Step]:
-    async with stubbed({cores[0]}, record=str(record).lower()) as (service, clips):
-        os.sched_setaffinity(0, set(cores[1:]) or {cores[0]})
+    async with stubbed(bed.service, workers=str(bed.workers), record=str(record).lower()) as (service, clips):
+        os.sched_setaffinity(0, bed.telephones)
         steps: list[Step] = []
         async with load.exchange(lambda n: service.ring(f"+1555{n:07}", CALLED), clips, barge) as exchange:
             for count in counts:

@@ -7,6 +7,7 @@ same with ten seconds. A second signal: goodbye now. A third: stop now. SIGHUP: 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -26,16 +27,12 @@ from voicebot.call.runtime import Runtime
 from voicebot.config import Settings
 from voicebot.errors import UsageError
 from voicebot.service.app import create_app
-from voicebot.service.sockets import Sockets
+from voicebot.service.desk import Desk
+from voicebot.service.sockets import web_config
 from voicebot.service.store import Store
 
-MAX_SOCKET_MESSAGE = 1024 * 1024
-"""Beyond this the websocket itself closes. Far above what is understood (64 KiB), so that one message that is too
-long costs that message, not the call."""
 HURRY_S = 10.0
 """After Ctrl-C, calls have this long."""
-GRACE_S = 5
-"""After the last call, requests under way have this long."""
 _log = log.get("serve")
 
 
@@ -47,15 +44,21 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(help="Recordings, timelines, call list, caches.")] = None,
     sip_port: Annotated[int | None, typer.Option(help="UDP port for SIP; 0 switches it off.")] = None,
     sip_workers: Annotated[int | None, typer.Option(help="SIP processes; 0 switches SIP off.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that carry calls, one for each core.")] = None,
 ) -> None:
     """Take calls over SIP, from Twilio and from the web page, until told to stop."""
     given = {"host": host, "port": port, "public_url": public_url, "dialplans": dialplans, "data_dir": data_dir}
-    given |= {"sip_port": sip_port, "sip_workers": sip_workers}
+    given |= {"sip_port": sip_port, "sip_workers": sip_workers, "workers": workers}
     settings = load_settings({key: value for key, value in given.items() if value is not None})
     if not settings.loopback and not settings.console_token.get_secret_value():
         raise UsageError(
             f"Listening on {settings.host} would show every call to everybody. Set VOICEBOT_CONSOLE_TOKEN to a long "
             "random text, or listen on 127.0.0.1 behind a proxy."
+        )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if settings.workers > cores:
+        raise UsageError(
+            f"VOICEBOT_WORKERS is {settings.workers}: it must be from 1 to {cores}, the number of cores here."
         )
     log.configure(settings.log_format, settings.log_level)
     with _listening(settings.host, settings.port) as listening:
@@ -68,21 +71,8 @@ def serve(
 
 
 def _run(app: FastAPI, settings: Settings, runtime: Runtime, listening: socket.socket) -> None:
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_level="warning",
-        lifespan="off",  # ours to enter, so that what is wrong at the start is one sentence
-        ws=Sockets,
-        ws_max_size=MAX_SOCKET_MESSAGE,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
-        ws_per_message_deflate=False,  # audio does not get smaller by it
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=GRACE_S,
-        server_header=False,
-    )
-    stop = _Stop(_Server(config), runtime, settings.drain_seconds)
+    config = web_config(app)
+    stop = _Stop(_Server(config), app.state.desk, settings.drain_seconds)
 
     async def life() -> None:
         with stop.signals():
@@ -133,7 +123,7 @@ class _Stop:
     """What signals do."""
 
     server: uvicorn.Server
-    runtime: Runtime
+    desk: Desk
     drain_seconds: float
     group: asyncio.TaskGroup | None = None
     """Set when everything is ready."""
@@ -158,7 +148,7 @@ class _Stop:
 
         def look() -> None:
             if self.group is not None:
-                self.group.create_task(self.runtime.reload())
+                self.group.create_task(self.desk.reload())
 
         loop.add_signal_handler(signal.SIGINT, told, signal.SIGINT)
         loop.add_signal_handler(signal.SIGTERM, told, signal.SIGTERM)
@@ -175,11 +165,11 @@ class _Stop:
             self.server.should_exit = self.server.force_exit = True
             return
         seconds = 0.0 if self.count == 2 else self.drain_seconds if sig == signal.SIGTERM else HURRY_S
-        _log.info("draining", calls=len(self.runtime.calls), seconds=seconds)
+        _log.info("draining", calls=self.desk.calls, seconds=seconds)
         self.tasks.append(group.create_task(self._drain(seconds)))
 
     async def _drain(self, seconds: float) -> None:
-        await self.runtime.drain(seconds)
+        await self.desk.drain(seconds)
         self.server.should_exit = True
 
 
@@ -191,6 +181,8 @@ def banner(settings: Settings, runtime: Runtime, port: int, sip_fault: str) -> N
     console.print(f"\n[bold]voicebot {__version__}[/] is ready. Call it from the browser: [bold cyan]{page}[/]")
     names = ", ".join(sorted(runtime.dialplans))
     console.print(f"  dialplans  {names}")
+    if settings.workers > 1:
+        console.print(f"  processes  {settings.workers}, which calls are spread over")
     for stage, engines in runtime.engine_names().items():
         console.print(f"  {stage:<9}  {', '.join(sorted(engines))}")
     if settings.twilio_auth_token.get_secret_value() and settings.public_url:

@@ -18,11 +18,19 @@ from voicebot.errors import UsageError
 
 STAGES = ("vad", "eot", "asr", "llm", "tts", "s2s", "mt")
 _lent: dict[str, ModuleType] = {}
+_lenders: set[str] = set()
 
 
-def lend(stage: str, name: str, module: ModuleType) -> None:
-    """An engine that only this process has, and no list shows: a measurement's stand-in."""
+def lend(stage: str, name: str, module: ModuleType, lender: str) -> None:
+    """An engine that only this process has, and no list shows: a measurement's stand-in. `lender`: the module whose
+    `lend` has another process of ours lend it, too."""
     _lent[f"{stage}_{name}"] = module
+    _lenders.add(lender)
+
+
+def lenders() -> list[str]:
+    """Modules to `lend` from, in a process that is to have what this one has."""
+    return sorted(_lenders)
 
 
 def names(stage: str) -> list[str]:

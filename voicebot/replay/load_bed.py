@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence, Set
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,29 @@ nodes: {{hello: {{say: Hello., intents: {{bye: {{title: to leave, examples: [goo
 """
 PROGRAM = ("-m", "voicebot.commands.stub_serve")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Bed:
+    """Who has which cores. Where the service has them all, the telephones are in its way."""
+
+    cores: Sequence[int]
+    workers: int = 1
+
+    @property
+    def service(self) -> set[int]:
+        return set(self.cores[: self.workers])
+
+    @property
+    def telephones(self) -> set[int]:
+        return set(self.cores[self.workers :]) or set(self.cores)
+
+    @property
+    def where(self) -> str:
+        """As a table's title says it."""
+        if self.workers == 1:
+            return "one core, the telephones on another"
+        return f"{self.workers} cores, the telephones on {'others' if self.workers < len(self.cores) else 'the same'}"
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ def lend() -> None:
     create: Callable[[EngineConfig], Duplex] = EchoEngine  # the contract, held
     module = ModuleType("s2s_echo")
     module.create, module.check = create, lambda: None  # type: ignore[attr-defined]
-    registry.lend("s2s", "echo", module)
+    registry.lend("s2s", "echo", module, __name__)
 
 
 class EchoEngine:

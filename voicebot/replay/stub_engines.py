@@ -38,7 +38,7 @@ def lend() -> None:
     for stage, create in (("asr", asr), ("llm", llm), ("tts", tts)):
         module = ModuleType(f"{stage}_stub")
         module.create, module.check = create, _ready  # type: ignore[attr-defined]
-        registry.lend(stage, "stub", module)
+        registry.lend(stage, "stub", module, __name__)
 
 
 def _ready() -> None:

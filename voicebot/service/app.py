@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,6 +13,7 @@ from voicebot import __version__, log
 from voicebot.call.runtime import Runtime
 from voicebot.config import Settings
 from voicebot.service import browser_routes
+from voicebot.service.crew import COMMAND, Crew
 from voicebot.service.desk import Desk
 from voicebot.service.shield import Shield
 from voicebot.service.sip import Sip
@@ -26,9 +27,12 @@ PURGE_EVERY_S = 3600.0
 _log = log.get("service")
 
 
-def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
-    """The application. Its lifespan starts and stops `runtime`; `app.state.desk` is what the routes share."""
+def create_app(settings: Settings, runtime: Runtime, store: Store, crew: Sequence[str] = COMMAND) -> FastAPI:
+    """The application. Its lifespan starts and stops `runtime`; `app.state.desk` is what the routes share. `crew`: what
+    Python runs in the other processes, where there are some."""
     desk = Desk(settings, runtime, store)
+    if settings.workers > 1:
+        desk.crew = Crew(settings, runtime, store, desk.metrics, crew)
     sip = Sip(desk)
 
     @asynccontextmanager
@@ -38,10 +42,11 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
             _log.warning("crashed_calls_closed", calls=crashed)
         await runtime.start()
         try:
-            async with watched(), asyncio.TaskGroup() as group, sip.serving(group):
+            crew_serving = desk.crew.serving if desk.crew else nullcontext
+            async with watched(), asyncio.TaskGroup() as group, crew_serving(group), sip.serving(group):
                 chores = [
-                    group.create_task(desk.metrics.watch_loop(runtime.pulse)),
-                    group.create_task(_look_at_dialplans(runtime)),
+                    group.create_task(desk.metrics.watch_loop(runtime.pulse, desk.crew)),
+                    group.create_task(look_at_dialplans(runtime)),
                     group.create_task(_purge(desk)),
                 ]
                 yield
@@ -64,10 +69,8 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        why = runtime.not_ready()
-        if why is None:
-            return JSONResponse({"status": "ready", "calls": len(runtime.calls)})
-        return JSONResponse({"status": why, "calls": len(runtime.calls)}, 503)
+        why = desk.not_ready()
+        return JSONResponse({"status": why or "ready", "calls": desk.calls}, 503 if why else 200)
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:
@@ -78,7 +81,7 @@ def create_app(settings: Settings, runtime: Runtime, store: Store) -> FastAPI:
     return app
 
 
-async def _look_at_dialplans(runtime: Runtime) -> None:
+async def look_at_dialplans(runtime: Runtime) -> None:
     while True:
         await asyncio.sleep(RELOAD_EVERY_S)
         try:

@@ -86,7 +86,11 @@ def router(desk: Desk) -> APIRouter:
             await desk.reject("browser", grant.caller, grant.called, "", plan.name, why)
             await close(socket, BUSY, why)
             return
-        line = browser_line(socket, state, CallInfo(new_call_id(), "browser", grant.caller, grant.called))
+        info = CallInfo(new_call_id(), "browser", grant.caller, grant.called)
+        if away := desk.away(socket, info, plan):
+            await desk.carry(away, plan)
+            return
+        line = browser_line(socket, state, info)
         try:
             reason = await desk.carry(line, plan, lambda record: show(line, record))
             await line.hangup(reason.value)

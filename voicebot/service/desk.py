@@ -16,12 +16,14 @@ from starlette.websockets import WebSocket
 from voicebot import log
 from voicebot.call.runtime import Runtime, new_call_id
 from voicebot.carriers.base import CallInfo, Dial, Line
-from voicebot.carriers.media_stream import GONE, close
+from voicebot.carriers.media_stream import GONE, Socket, close
 from voicebot.config import Settings
 from voicebot.core import twilio as wire
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.service.admission import Doors, Grant, Links, Tokens
+from voicebot.service.call_worker import Away
+from voicebot.service.crew import Crew
 from voicebot.service.health import CallWatch, Metrics
 from voicebot.service.store import Store
 
@@ -49,6 +51,10 @@ class Admitted(NamedTuple):
     plan: Dialplan
 
 
+def _nobody(reason: EndReason, destination: str) -> None:
+    """Wants to know how the bot ends its call."""
+
+
 @dataclass(slots=True)
 class Desk:
     settings: Settings
@@ -58,6 +64,8 @@ class Desk:
     tokens: Tokens = field(default_factory=Tokens)
     links: Links = field(default_factory=Links)
     doors: Doors = field(init=False)
+    crew: Crew | None = None
+    """Processes that carry calls beside ours."""
     dial: Dial | None = None
     """How somebody is called while a call is up; None where the service has no SIP."""
     waiting: int = 0
@@ -72,12 +80,32 @@ class Desk:
 
     def refuses(self, caller: str, announced: bool = False) -> str | None:
         """Why no call can be taken now; None when one can. `announced`: it was let in when it rang."""
-        return self.runtime.not_ready(announced, 0 if announced else self.coming) or self.doors.full(caller)
+        return self.not_ready(announced, 0 if announced else self.coming) or self.doors.full(caller)
+
+    def not_ready(self, announced: bool = False, coming: int = 0) -> str | None:
+        """As the runtime says it, of all processes together: what others have room for does not come to ours."""
+        if self.crew is None:
+            return self.runtime.not_ready(announced, coming)
+        elsewhere = self.crew.room
+        why = self.runtime.not_ready(announced or elsewhere > coming, max(0, coming - elsewhere))
+        return why or ("busy" if self.calls + coming >= self.settings.max_calls else None)
 
     @property
     def coming(self) -> int:
         """Calls that were let in and are not up yet: their streams have not come, or their rows are being written."""
-        return self.tokens.fresh + max(0, self.doors.inside - len(self.runtime.calls))
+        return self.tokens.fresh + max(0, self.doors.inside - self.calls)
+
+    @property
+    def coming_here(self) -> int:
+        """Those that no other process has room for."""
+        return max(0, self.coming - (self.crew.room if self.crew else 0))
+
+    def away(
+        self, socket: WebSocket, info: CallInfo, plan: Dialplan, ending: Callable[[EndReason, str], None] = _nobody
+    ) -> Away | None:
+        """A call that was let in, given to another process; None where it is carried here. `ending` as a Twilio line
+        has it."""
+        return self.crew.take(socket, info, plan, ending) if self.crew else None
 
     async def admit(self, carrier: str, socket: WebSocket) -> Admitted | None:
         """Accept a stream and see its token: the one place for all carriers. None: it was shown the door."""
@@ -88,7 +116,7 @@ class Desk:
             return None
         self.waiting += 1
         try:
-            start = await _first_start(socket, stream, self.start_deadline_s)
+            start = await first_start(socket, stream, self.start_deadline_s)
         finally:
             self.waiting -= 1
         if start is None:
@@ -123,7 +151,7 @@ class Desk:
 
     async def carry(
         self,
-        line: Line,
+        line: Line | Away,
         plan: Dialplan,
         also: Callable[[Record], None] | None = None,
         dial: Dial | None = None,
@@ -143,12 +171,31 @@ class Desk:
             "call_started", call_id=info.call_id, carrier=info.carrier, dialplan=plan.name, pii_caller=info.caller
         )
         try:
-            reason = await self.runtime.run_call(line, plan, seen, dial or self.dial)
+            if isinstance(line, Away):
+                reason = await line.run(seen)
+            else:
+                reason = await self.runtime.run_call(line, plan, seen, dial or self.dial)
         finally:
             self.doors.leave(info.caller)
             self.metrics.live.dec()
         _log.info("call_ended", call_id=info.call_id, reason=reason.value, seconds=round(line.clock_ms() / 1000, 1))
         return reason
+
+    @property
+    def calls(self) -> int:
+        """That are up, whoever carries them."""
+        return len(self.runtime.calls) + (self.crew.calls if self.crew else 0)
+
+    async def drain(self, seconds: float) -> None:
+        """No more calls; those that are up may finish, and say goodbye in the end."""
+        drains = [self.runtime.drain(seconds), *([self.crew.drain(seconds)] if self.crew else [])]
+        await asyncio.gather(*drains)
+
+    async def reload(self) -> None:
+        """Look at the dialplans now."""
+        if self.crew:
+            self.crew.reload()
+        await self.runtime.reload()
 
     def complain(self, event: str, **facts: Any) -> None:
         """Log what a stranger did, not too often."""
@@ -186,7 +233,7 @@ def same_origin(connection: HTTPConnection, public_url: str) -> bool:
     return origin in (f"http://{host}", f"https://{host}") or (bool(public_url) and origin == public_url)
 
 
-async def _first_start(socket: WebSocket, stream: wire.Stream, deadline_s: float) -> wire.Start | None:
+async def first_start(socket: Socket, stream: wire.Stream, deadline_s: float) -> wire.Start | None:
     """Read until `start` has come; None when it does not, in time, or too much else does."""
     try:
         async with asyncio.timeout(deadline_s):

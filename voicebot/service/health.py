@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from voicebot.call.pulse import Pulse
+from voicebot.call.pulse import Pulse, Reading
 from voicebot.core.timeline import Record
 
 SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 LAG_EVERY_S = 0.25
+COUNTED = frozenset(
+    {"call_started", "responder", "turn", "silence", "heard_from", "engine", "hold", "resume", "call_ended"}
+)
+"""Kinds of records that `CallWatch` has a use for: what other processes tell of their calls."""
+
+
+class Watched(Protocol):
+    """What is asked of the processes that carry calls beside ours."""
+
+    @property
+    def lag_s(self) -> float: ...
+
+    @property
+    def readings(self) -> list[Reading]: ...
+
+    def loads(self) -> dict[int, int]: ...
 
 
 class Metrics:
@@ -63,22 +79,32 @@ class Metrics:
             registry=r,
         )  # fmt: skip
         self.busy = Gauge("voicebot_event_loop_busy_ratio", "Share of a core that calls use, over 2 s.", registry=r)
+        self.worker_calls = Gauge(
+            "voicebot_worker_calls_live", "Calls that a process carries now; 0 is the service itself.", ["worker"],
+            registry=r,
+        )  # fmt: skip
+        self.restarts = Counter("voicebot_worker_restarts", "Processes that carried calls and were lost.", registry=r)
 
     def expose(self) -> bytes:
         """Prometheus text format."""
         return generate_latest(self.registry)
 
-    async def watch_loop(self, pulse: Pulse) -> None:
-        """Measure how late timers fire, and show what the calls' pulse says, for ever."""
+    async def watch_loop(self, pulse: Pulse, crew: Watched | None = None) -> None:
+        """Measure how late timers fire, and show what the calls' pulse says, for ever: of the process that is worst
+        off, where there are several."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_EVERY_S
             await asyncio.sleep(LAG_EVERY_S)
-            self.lag.set(max(0.0, loop.time() - due))
-            reading = pulse.reading
-            self.late.labels("0.5").set(reading.late_p50 / 1000)
-            self.late.labels("0.99").set(reading.late_p99 / 1000)
-            self.busy.set(reading.busy)
+            lag_s, readings = max(0.0, loop.time() - due), [pulse.reading]
+            if crew:
+                lag_s, readings = max(lag_s, crew.lag_s), [pulse.reading, *crew.readings]
+                for number, calls in crew.loads().items():
+                    self.worker_calls.labels(str(number)).set(calls)
+            self.lag.set(lag_s)
+            self.late.labels("0.5").set(max(reading.late_p50 for reading in readings) / 1000)
+            self.late.labels("0.99").set(max(reading.late_p99 for reading in readings) / 1000)
+            self.busy.set(max(reading.busy for reading in readings))
 
 
 class CallWatch:

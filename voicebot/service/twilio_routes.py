@@ -27,11 +27,13 @@ from voicebot.call.runtime import new_call_id
 from voicebot.carriers.base import CallInfo
 from voicebot.carriers.media_stream import MediaStream, close
 from voicebot.carriers.twilio import TwilioRest, dial, twilio_line
+from voicebot.config import Settings
 from voicebot.core import twilio_signature
 from voicebot.core.call_headers import kept
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason
 from voicebot.service.admission import Grant
+from voicebot.service.call_worker import Away
 from voicebot.service.desk import BUSY, POLICY_VIOLATION, Desk
 
 MAX_FIELDS = 200
@@ -60,7 +62,7 @@ class _Leg:
     """How often it was connected."""
     carried: bool = False
     """Whether a stream came."""
-    line: MediaStream | None = None
+    line: MediaStream | Away | None = None
     call_id: str = ""
     """Ours, of the call that its stream was."""
     transfer: str = ""
@@ -76,14 +78,10 @@ class Twilio:
     desk: Desk
     legs: OrderedDict[str, _Leg] = field(default_factory=OrderedDict)
     """By CallSid, of the latest calls."""
-    rest: TwilioRest | None = field(init=False, default=None)
+    rest: TwilioRest | None = field(init=False)
 
     def __post_init__(self) -> None:
-        settings = self.desk.settings
-        token = settings.twilio_auth_token.get_secret_value()
-        if settings.twilio_account_sid and token:
-            dialled = self._public() + "/twilio/dialled"
-            self.rest = TwilioRest(settings.twilio_account_sid, token, settings.twilio_api_url, dialled)
+        self.rest = rest_of(self.desk.settings)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/twilio")
@@ -207,7 +205,8 @@ class Twilio:
         known = CallInfo(new_call_id(), "twilio", grant.caller, grant.called, call_sid, grant.headers)
         info = replace(known, continues=grant.continues, unreached=grant.unreached)
         leg.carried, leg.call_id = True, info.call_id
-        line = leg.line = twilio_line(socket, stream, info, self.rest, ending)
+        away = self.desk.away(socket, info, plan, ending)
+        line = leg.line = away or twilio_line(socket, stream, info, self.rest, ending)
         try:
             reason = await self.desk.carry(line, plan)
             if reason is not EndReason.MEDIA_LOST and leg.ending is EndReason.MEDIA_LOST:
@@ -226,8 +225,7 @@ class Twilio:
     # --- signatures
 
     def _public(self) -> str:
-        settings = self.desk.settings
-        return settings.public_url or f"http://{settings.host}:{settings.port}"
+        return _public(self.desk.settings)
 
     async def _signed(self, request: Request) -> dict[str, str] | Response:
         """The form of a request that Twilio signed; else the answer that refuses it."""
@@ -257,6 +255,20 @@ class Twilio:
     def _bad_signature(self, connection: HTTPConnection) -> None:
         self.desk.metrics.refused.labels("twilio", "bad signature").inc()
         self.desk.complain("twilio_refused", why="bad signature", path=connection.url.path)
+
+
+def rest_of(settings: Settings) -> TwilioRest | None:
+    """Twilio's REST API with the account's credentials; None where there are none."""
+    token = settings.twilio_auth_token.get_secret_value()
+    if not settings.twilio_account_sid or not token:
+        return None
+    return TwilioRest(
+        settings.twilio_account_sid, token, settings.twilio_api_url, _public(settings) + "/twilio/dialled"
+    )
+
+
+def _public(settings: Settings) -> str:
+    return settings.public_url or f"http://{settings.host}:{settings.port}"
 
 
 def _who(form: Mapping[str, str]) -> tuple[str, str, str]:

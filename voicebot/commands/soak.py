@@ -37,14 +37,17 @@ def measure_soak(
         finally:
             os.sched_setaffinity(0, cores)
     console.print(
-        f"{found.calls} calls in {found.minutes:g} minutes, {calls} at once: {found.failed} failed, {found.unanswered} "
-        f"questions without an answer, {found.underruns} gaps, lateness p99 {found.late_p99:.1f} ms, {found.broken} "
-        f"broken records.\nBefore and after: {found.before.rss_mb:.0f} and {found.after.rss_mb:.0f} MB, "
+        f"{found.calls} calls in {found.minutes:g} minutes, {calls} at once: {found.failed} failed, {found.barge_ins} "
+        f"interruptions, {found.unanswered} questions without an answer, {found.underruns} gaps, lateness p99 "
+        f"{found.late_p99:.1f} ms.\nBefore and after: {found.before.rss_mb:.0f} and {found.after.rss_mb:.0f} MB, "
         f"{found.before.threads} and {found.after.threads} threads, {found.before.descriptors} and "
-        f"{found.after.descriptors} descriptors."
-    )
+        f"{found.after.descriptors} descriptors. Memory with calls up grew by {found.grown_mb:.1f} MB from the second "
+        f"quarter to the last.\n{found.records - found.broken} of {found.records} records are whole.\n"
+        + (f"[red]Left: {', '.join(f'{count} {what}' for what, count in found.left.items())}.[/]" if found.left
+           else "Nothing is left.")
+    )  # fmt: skip
     if out:
-        out.write_text(json.dumps(asdict(found), indent=1))
+        out.write_text(json.dumps(asdict(found) | {"grown_mb": found.grown_mb, "left": found.left}, indent=1))
 
 
 async def _soak(calls: int, minutes: float, barge: float, cores: Sequence[int], report: Callable[[str], None]) -> Soak:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
@@ -316,24 +316,40 @@ def sample(expectation: Expectation, count: int, seed: int) -> list[str]:
     if not rules.phrases:
         return []
     chance = random.Random(seed)
+    draws: dict[Node, _Draw] = {}
+    phrases = [_draw(phrase, rules, chance.random, draws) for phrase in rules.phrases]
     sentences = []
     for _ in range(count):
         words: list[str] = []
-        _draw(chance.choice(rules.phrases), rules, chance, words)
+        chance.choice(phrases)(words)
         sentences.append(" ".join(words))
     return sentences
 
 
-def _draw(node: Node, rules: Grammar, chance: random.Random, words: list[str]) -> None:
+_Draw = Callable[[list[str]], None]
+"""Puts the words of one way to say a node behind those that are there."""
+
+
+def _draw(node: Node, rules: Grammar, chance: Callable[[], float], draws: dict[Node, _Draw]) -> _Draw:
+    """What draws from a node; a function each, because ten thousand sentences are drawn from every expectation. `draws`
+    are those of types, which many nodes use."""
     match node:
         case Word(text):
-            words.append(text)
+            return lambda words: words.append(text)
         case TypeUse(name):
-            _draw(rules.types[name], rules, chance, words)
+            if node not in draws:
+                draws[node] = _draw(rules.types[name], rules, chance, draws)
+            return draws[node]
         case Row(parts):
-            for part in parts:
-                _draw(part, rules, chance, words)
+            row = tuple(_draw(part, rules, chance, draws) for part in parts)
+
+            def draw_all(words: list[str]) -> None:
+                for draw in row:
+                    draw(words)
+
+            return draw_all
         case Choice(options):
-            _draw(options[int(chance.random() * len(options))], rules, chance, words)
+            choice, count = tuple(_draw(option, rules, chance, draws) for option in options), len(options)
+            return lambda words: choice[int(chance() * count)](words)
         case _:
             assert_never(node)

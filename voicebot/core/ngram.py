@@ -11,6 +11,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from voicebot.core.expect import Expectation
 from voicebot.core.grammar import grammar, sample, vocabulary
@@ -96,15 +97,12 @@ def arpa(sentences: Iterable[str], words: Iterable[str] = (), floor: float = 0.5
 
 
 def _count(sentences: Iterable[str]) -> tuple[Counter[_Gram], Counter[_Gram], Counter[_Gram]]:
-    counts: tuple[Counter[_Gram], Counter[_Gram], Counter[_Gram]] = (Counter(), Counter(), Counter())
-    for sentence, times in Counter(sentences).items():
-        words = (START, *sentence.split(), STOP)
-        if len(words) == 2:
-            continue
-        for order, counter in enumerate(counts, 1):
-            for at in range(len(words) - order + 1):
-                counter[words[at : at + order]] += times
-    return counts
+    spoken = [(START, *words, STOP) for words in map(str.split, sentences) if words]
+    one, two, three = (
+        Counter(chain.from_iterable(zip(*(words[at:] for at in range(order)), strict=False) for words in spoken))
+        for order in (1, 2, 3)
+    )
+    return one, two, three
 
 
 def _continuations(counts: Counter[_Gram]) -> Counter[_Gram]:

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,8 @@ def dictionary(words: Iterable[str], pronunciations: Mapping[str, str]) -> list[
     found: dict[str, list[str]] = {w: [check_phones(w, p)] for w, p in pronunciations.items() if w in wanted}
     wanted -= set(found)
     if wanted:
-        for word, phones in _cmudict():
-            if word in wanted:
-                found.setdefault(word, []).append(phones)
+        for word, phones in _cmudict(wanted):
+            found.setdefault(word, []).append(phones)
     for word in wanted - set(found):
         found[word] = [pronounce.pronounce(word)]
     return [
@@ -138,13 +137,16 @@ def check_phones(word: str, phones: str) -> str:
     return " ".join(plain)
 
 
-def _cmudict() -> Iterable[tuple[str, str]]:
+def _cmudict(wanted: Set[str]) -> Iterable[tuple[str, str]]:
+    """What the dictionary says of these words. It has 135,000: as little as can be is done with each."""
     from pocketsphinx import get_model_path
 
     with open(get_model_path("en-us/cmudict-en-us.dict"), encoding="utf-8") as lines:
         for line in lines:
-            word, _, phones = line.strip().partition(" ")
-            yield _VARIANT.sub("", word), phones
+            entry = line[: line.find(" ")]
+            word = entry if entry[-1:] != ")" else _VARIANT.sub("", entry)
+            if word in wanted:
+                yield word, line[len(entry) :].strip()
 
 
 def _write(path: Path, text: str) -> None:

@@ -63,6 +63,11 @@ class ToneVad:
             return [VoiceStopped(at - 9 * 160)]
         return []
 
+    def ask(self, pcm: bytes, at: int, answer: Callable[[Sequence[Voice]], None]) -> None:
+        answer(self.push(pcm, at))
+
+    def close(self) -> None: ...
+
 
 @dataclass
 class ScriptedAsr:

@@ -42,7 +42,8 @@ def _frames(audio: Audio) -> Sequence[Audio]:
 
 class Ear:
     """One per call. `on_words(words)` is called for every hypothesis of the utterance that is open now, never for
-    one that was closed. `guard` is told by the playback what the far end plays."""
+    one that was closed; `on_voices(voices)` for every frame, in order: the caller's voice, as it begins and ends.
+    `guard` is told by the playback what the far end plays."""
 
     def __init__(
         self,
@@ -51,8 +52,13 @@ class Ear:
         guard: EchoGuard,
         group: asyncio.TaskGroup,
         on_words: Callable[[Words], None],
+        on_voices: Callable[[Sequence[Voice]], None],
     ) -> None:
-        self._vad, self._asr, self._group, self._on_words = vad.open(), asr, group, on_words
+        self._vad, self._asr, self._group = vad.open(), asr, group
+        self._on_words, self._on_voices = on_words, on_voices
+        self._unjudged: deque[tuple[Audio, bool]] = deque()
+        """Frames, and whether they are over the bot. The detector is asked about the first."""
+        self._asks = False
         self._caller, self._foreground, self._tones = CallerVoice(guard), Foreground(), Tones()
         self._intonation = Intonation(self._tones.push)
         self._fax = FaxTones()
@@ -74,31 +80,49 @@ class Ear:
         """Whether the caller's voice, the current or the last one, is clearly in front of all else."""
         return self._foreground.stands_out
 
-    def hear(self, audio: Audio, over_bot: bool) -> list[Voice]:
-        """One stretch of caller audio, split into 20 ms frames for the detector: the caller's voice, as it begins and
-        ends. `over_bot`: the bot speaks, or holds what it has to say."""
-        found: list[Voice] = []
+    def hear(self, audio: Audio, over_bot: bool) -> None:
+        """One stretch of caller audio, split into 20 ms frames for the detector. `over_bot`: the bot speaks, or holds
+        what it has to say."""
         for frame in _frames(audio):
             self._kept.append(frame)
             if frame.at < FAX_SAMPLES and self._fax.push(frame.pcm):
                 self.machine_calls = True
             self._push(frame.pcm)
-            match self._edge(frame, over_bot):
-                case Onset(at):
-                    self.onset = at
-                    found.append(VoiceStarted(at))
-                case Offset(at):
-                    found.append(VoiceStopped(at))
-                case None:
-                    pass
-            if self._foreground.voice:
-                self._intonation.push(frame.pcm, frame.at)
-        return found
+            self._unjudged.append((frame, over_bot))
+            if len(self._unjudged) == 1:
+                self._ask()
 
-    def _edge(self, frame: Audio, over_bot: bool) -> Onset | Offset | None:
+    def _ask(self) -> None:
+        """Have the frames judged, until there is none, or one is answered later."""
+        self._asks = True
+        waiting = 0
+        while self._unjudged and len(self._unjudged) != waiting:
+            frame, waiting = self._unjudged[0][0], len(self._unjudged)
+            self._vad.ask(frame.pcm, frame.at, self._judged)
+        self._asks = False
+
+    def _judged(self, detected: Sequence[Voice]) -> None:
+        """What the detector found in the first of the frames that wait."""
+        frame, over_bot = self._unjudged.popleft()
+        found: Sequence[Voice] = ()
+        match self._edge(frame, over_bot, detected):
+            case Onset(at):
+                self.onset = at
+                found = (VoiceStarted(at),)
+            case Offset(at):
+                found = (VoiceStopped(at),)
+            case None:
+                pass
+        if self._foreground.voice:
+            self._intonation.push(frame.pcm, frame.at)
+        self._on_voices(found)
+        if not self._asks:
+            self._ask()
+
+    def _edge(self, frame: Audio, over_bot: bool, voices: Sequence[Voice]) -> Onset | Offset | None:
         """The detector's word, the echo guard's, and whether it stands out, in this order."""
         detected: Onset | Offset | None = None
-        for voice in self._vad.push(frame.pcm, frame.at):
+        for voice in voices:
             detected = Onset(voice.at) if isinstance(voice, VoiceStarted) else Offset(voice.at)
         caller = self._caller
         caller.push(frame.pcm, frame.at, detected)
@@ -142,6 +166,10 @@ class Ear:
         """No more audio for this utterance; its final words follow."""
         if self._utterance:
             self._utterance.finish()
+
+    def leave(self) -> None:
+        """The call is over."""
+        self._vad.close()
 
     def close(self) -> None:
         """Nobody wants the words any more."""

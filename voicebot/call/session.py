@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -40,7 +40,7 @@ from voicebot.core.timeline import EndReason, Record
 from voicebot.core.tone import Mirror, tag
 from voicebot.core.turns import TurnMachine
 from voicebot.core.words import Words
-from voicebot.engines.base import VoiceStarted, VoiceStopped
+from voicebot.engines.base import Voice, VoiceStarted, VoiceStopped
 from voicebot.errors import PeerError
 
 FLUSH_BEATS = 10
@@ -86,7 +86,7 @@ class Session:
         self._waits_ms = -1
         self._voice_end_ms = 0
         self._keys = 0
-        self._leave_beat: Callable[[], None] = lambda: None
+        self._leaving = ExitStack()
 
     # --- life
 
@@ -106,7 +106,7 @@ class Session:
             self.reason = self.reason or EndReason.ENGINE_FAILED
             await self.line.hangup(self.reason)
         finally:
-            self._leave_beat()
+            self._leaving.close()
             self.reason = self.reason or EndReason.CRASHED
             seconds = round(self._clock() / 1000, 3)
             self.note(
@@ -127,9 +127,10 @@ class Session:
     async def _live(self) -> None:
         async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
             self._replies = Replies(self._parts, self._playback, self._group, self.note, self._feed, self._expect)
-            self._ear = Ear(self._parts.vad, self._parts.asr, self._guard, self._group, self._on_words)
+            self._ear = Ear(self._parts.vad, self._parts.asr, self._guard, self._group, self._on_words, self._on_voices)
+            self._leaving.callback(self._ear.leave)
             self._pauses = Pauses(self.dialplan, self._parts.eot, self._group, self._weigh_pause)
-            self._leave_beat = self._parts.beat.join(self._beat)
+            self._leaving.callback(self._parts.beat.join(self._beat))
             self._expect()
             self._transfers = Transfers(self.line, self.dialplan, self._parts, self._recorder, self._group, self._feed)
             self._feed(ev.Answered(self.dialplan.operator, self._parts.unreached))
@@ -193,7 +194,14 @@ class Session:
     def _on_audio(self, audio: Audio) -> None:
         self._recorder.caller(audio.pcm, audio.at)
         self._replies.hear(audio.pcm, self.machine.state is State.AWAY)
-        for voice in self._ear.hear(audio, self._playback.speaking):
+        self._ear.hear(audio, self._playback.speaking)
+        if self._ear.machine_calls and self.reason is None:
+            self._hang_up_on_machine()
+        self._tick()
+
+    def _on_voices(self, voices: Sequence[Voice]) -> None:
+        """What the ear has heard in another 20 ms."""
+        for voice in voices:
             at_ms = voice.at * 1000 // RATE
             match voice:
                 case VoiceStarted():
@@ -208,13 +216,10 @@ class Session:
                     if self.machine.state is State.DECIDING:
                         self._pauses.begin(self._ear.ending(), self._ear.lately() if self._parts.eot else b"")
                         self._weigh_pause()
-        if self._ear.machine_calls and self.reason is None:
-            self._hang_up_on_machine()
         more = self._ear.speech_ms > self._speech_ms
         self._speech_ms = self._ear.speech_ms
         if more and self.machine.state in (State.SPEAKING, State.YIELDING):
             self._feed(ev.Speech(self._speech_ms, self._playback.ledger.interruptible()))
-        self._tick()
 
     def _weigh_pause(self) -> None:
         """Say how long this pause may be, as often as something new is known."""

@@ -9,7 +9,7 @@ package adds one through the entry-point group `voicebot.engines`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -72,6 +72,15 @@ class VadSession(Protocol):
 
     def push(self, pcm: bytes, at: int) -> Sequence[Voice]:
         """One 20 ms frame, 8 kHz int16 LE; `at` is its media-clock sample."""
+        ...
+
+    def ask(self, pcm: bytes, at: int, answer: Callable[[Sequence[Voice]], None]) -> None:
+        """As `push`, answered at once or within 10 ms: then other calls are judged with this one. The next frame is
+        brought after the answer."""
+        ...
+
+    def close(self) -> None:
+        """The call is over: what was not answered yet never is."""
         ...
 
 

@@ -5,7 +5,7 @@ Options: `mode` 0-3 (3: least false alarms), `start_ms`, `stop_ms`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import webrtcvad
 
@@ -56,6 +56,11 @@ class WebrtcSession:
         frame = pcm if len(pcm) == FRAME_BYTES else pcm.ljust(FRAME_BYTES, b"\0")[:FRAME_BYTES]
         speech = self._gate.open(frame) and bool(self._model.is_speech(frame, RATE))
         return voices(self._onsets.push(at, speech))
+
+    def ask(self, pcm: bytes, at: int, answer: Callable[[Sequence[Voice]], None]) -> None:
+        answer(self.push(pcm, at))
+
+    def close(self) -> None: ...
 
 
 def voices(found: object) -> Sequence[Voice]:

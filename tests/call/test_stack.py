@@ -135,8 +135,10 @@ async def test_what_is_heard_above_the_telephones_band_is_the_engines_own_choice
     install(pocketsphinx=None, other=None, third=None)
     text = "asr: [pocketsphinx, other, third]\noptions: {other: {bandwidth: classical}, third: {bandwidth: off}}"
     chain = await engines(tmp_path).chain(plan(text), "asr")
-    assert ["neural", "classical", "off"] == [member.hears.mode for member in chain.members]
-    assert ["auto: best in pocketsphinx's table", *["the dialplan says so"] * 2] == [m.hears.why for m in chain.members]
+    assert ["neural", "classical", "off"] == [member.hears.bandwidth.mode for member in chain.members]
+    assert ["auto: best in pocketsphinx's table", *["the dialplan says so"] * 2] == [
+        m.hears.bandwidth.why for m in chain.members
+    ]
     assert [{}, {}, {}] == [member.engine.config.options for member in chain.members]
 
 
@@ -146,8 +148,11 @@ async def test_a_dialplan_may_choose_the_bandwidth_of_all_and_nothing_is_claimed
     install(pocketsphinx=None, other=None)
     made = engines(tmp_path)
     chosen = await made.chain(plan("asr: [pocketsphinx, other]\nbandwidth: off"), "asr")
-    assert ["off", "off"] == [member.hears.mode for member in chosen.members]
+    assert ["off", "off"] == [member.hears.bandwidth.mode for member in chosen.members]
     auto = await made.chain(plan("asr: [other]"), "asr")
-    assert ("off", "auto: other has not been measured") == (auto.members[0].hears.mode, auto.members[0].hears.why)
+    assert ("off", "auto: other has not been measured") == (
+        auto.members[0].hears.bandwidth.mode,
+        auto.members[0].hears.bandwidth.why,
+    )
     with pytest.raises(UsageError, match="bandwidth is one of off, classical, neural, auto"):
         await made.chain(plan("asr: [other]\noptions: {other: {bandwidth: wide}}"), "asr")

@@ -17,7 +17,7 @@ Float = npt.NDArray[np.float64]
 LIKE = RATE // 50
 """Samples whose likeness is looked for: 20 ms."""
 LAGS = (RATE // 200, RATE // 50)
-"""Of voices from 400 down to 50 Hz, in samples: 5 to 20 ms… the shortest is doubled where it must be."""
+"""Of pitches from 200 down to 50 Hz, in samples; of a higher one two periods are found, which do as well."""
 KEPT = LIKE + LAGS[1]
 FULL, FADE = RATE // 100, RATE // 20
 OVER = RATE // 250
@@ -66,7 +66,7 @@ class Gaps:
 
 
 def _period(past: Float) -> Float:
-    """The last period of `past`, its end bent to what came a period before its beginning, so that it repeats smoothly."""
+    """The last period, its end bent to what came a period before its beginning, so that it repeats smoothly."""
     newest = past[-LIKE:]
     before = np.lib.stride_tricks.sliding_window_view(past[:-1], LIKE)[::-1][LAGS[0] - 1 :]  # lag LAGS[0] first
     power = np.einsum("ij,ij->i", before, before)

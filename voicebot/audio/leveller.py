@@ -1,9 +1,9 @@
 """A caller's loudness brought to what a recogniser was tuned for: soft voices up, loud ones down, others as they are.
 
 A recogniser that subtracts a fixed cepstral mean hears loudness as part of the sound. The level is the mean power of
-the loud frames of a voice: frames that stand out of the quietest so far. It is not guessed from the first of them: audio
-is held back until there were `LEARN_MS` of voice, and goes out at once then, so that only the beginning of an utterance
-waits, which a recogniser catches up with. Afterwards the gain follows: up slowly, down quickly, never within a frame.
+the loud frames of a voice: frames that stand out of the quietest so far. It is not guessed from the first of them:
+audio is held back until there were `LEARN_MS` of voice, and all goes out then, so that only the beginning of an
+utterance waits, which a recogniser catches up with. Afterwards the gain follows: up slowly, down quickly.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES
 LEAST_DBFS, MOST_DBFS = -30.0, -22.0
 """A voice whose loud frames lie between stays as it is; others are brought to the nearer edge."""
 UP_DB, DOWN_DB = 30.0, 12.0
-LEARN_MS, HOLD_MS = 200, 700
-"""Voice that is listened to before anything goes out; and the longest that is waited for it. 300 ms before an onset are
-heard as well."""
+LEARN_MS, HOLD_MS, BEFORE_MS = 200, 500, 200
+"""Voice that is listened to before it goes out, the longest that is waited for so much, and what is held back of the
+quiet before it: soft consonants lie there."""
 OVER_FLOOR_DB, LEAST_VOICE_DBFS = 12.0, -62.0
 """A frame of voice is so far above the quietest, and not softer than this."""
 LOUD_DB = 15.0
@@ -62,6 +62,8 @@ class Leveller:
             if self._out or self._learnt_enough():
                 self._out = True
                 given += self._release()
+            elif not self._learnt and len(self._held) > BEFORE_MS // FRAME_MS:
+                given.append(self._held.pop(0))
         return np.concatenate(given) if given else np.zeros(0, np.int16)
 
     def flush(self) -> Samples:
@@ -82,7 +84,8 @@ class Leveller:
         return max(MOST_DBFS - self._level_dbfs, -DOWN_DB) if self._level_dbfs > MOST_DBFS else 0.0
 
     def _learnt_enough(self) -> bool:
-        return len(self._learnt) * FRAME_MS >= LEARN_MS or len(self._held) * FRAME_MS >= HOLD_MS
+        voice, waited = len(self._learnt), len(self._held)
+        return voice * FRAME_MS >= LEARN_MS or (voice > 0 and waited * FRAME_MS >= BEFORE_MS + HOLD_MS)
 
     def _judge(self, dbfs: float) -> None:
         floor = dbfs if self._floor_dbfs is None else min(dbfs, self._floor_dbfs + FLOOR_RISE_DB)

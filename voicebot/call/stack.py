@@ -167,9 +167,8 @@ class Engines:
         voice = str(options.pop("voice", "")) if stage == "tts" else ""
         if stage == "tts" and not voice and name == plan.engines.tts[0]:
             voice = plan.engines.voice
-        hearing = (
-            (_switch(options.pop(what, getattr(plan.engines, what))) for what in HEARING) if stage == "asr" else ()
-        )
+        wanted = HEARING if stage == "asr" else ()
+        hearing = (_switch(options.pop(what, getattr(plan.engines, what))) for what in wanted)
         cache = str(self._settings.data_dir / "cache" / kind)
         return EngineConfig(plan.language, voice, options, cache, workers, *hearing)
 

@@ -48,14 +48,14 @@ class Hears:
 def decided(what: str, wanted: str, engine: str) -> Decision:
     """`wanted` of `what` (level or noise) as the dialplan has it. `UsageError` when it is none of `SWITCH`."""
     kind = engine.partition(":")[0]
-    helps = (LEVEL_HELPS if what == "level" else NOISE_HELPS).get(kind)
+    measured = LEVEL_HELPS if what == "level" else NOISE_HELPS
     match wanted:
         case "on" | "off":
             return Decision(wanted == "on", "the dialplan says so")
-        case "auto" if helps is None:
-            return Decision(False, f"auto: {kind} has not been measured")
+        case "auto" if kind in measured:
+            return Decision(measured[kind], f"auto: {kind}'s table")
         case "auto":
-            return Decision(helps, f"auto: {kind}'s table")
+            return Decision(False, f"auto: {kind} has not been measured")
         case _:
             raise UsageError(f"{what} is one of {', '.join(SWITCH)}, not {wanted!r}.")
 

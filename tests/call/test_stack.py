@@ -135,8 +135,9 @@ async def test_what_is_heard_above_the_telephones_band_is_the_engines_own_choice
     install(pocketsphinx=None, other=None, third=None)
     text = "asr: [pocketsphinx, other, third]\noptions: {other: {bandwidth: classical}, third: {bandwidth: off}}"
     chain = await engines(tmp_path).chain(plan(text), "asr")
-    assert ["neural", "classical", "off"] == [member.hears.mode for member in chain.members]
-    assert ["auto: best in pocketsphinx's table", *["the dialplan says so"] * 2] == [m.hears.why for m in chain.members]
+    choices = [member.hears.bandwidth for member in chain.members]
+    assert ["neural", "classical", "off"] == [choice.mode for choice in choices]
+    assert ["auto: best in pocketsphinx's table", *["the dialplan says so"] * 2] == [choice.why for choice in choices]
     assert [{}, {}, {}] == [member.engine.config.options for member in chain.members]
 
 
@@ -146,8 +147,33 @@ async def test_a_dialplan_may_choose_the_bandwidth_of_all_and_nothing_is_claimed
     install(pocketsphinx=None, other=None)
     made = engines(tmp_path)
     chosen = await made.chain(plan("asr: [pocketsphinx, other]\nbandwidth: off"), "asr")
-    assert ["off", "off"] == [member.hears.mode for member in chosen.members]
-    auto = await made.chain(plan("asr: [other]"), "asr")
-    assert ("off", "auto: other has not been measured") == (auto.members[0].hears.mode, auto.members[0].hears.why)
+    assert ["off", "off"] == [member.hears.bandwidth.mode for member in chosen.members]
+    auto = (await made.chain(plan("asr: [other]"), "asr")).members[0].hears.bandwidth
+    assert ("off", "auto: other has not been measured") == (auto.mode, auto.why)
     with pytest.raises(UsageError, match="bandwidth is one of off, classical, neural, auto"):
         await made.chain(plan("asr: [other]\noptions: {other: {bandwidth: wide}}"), "asr")
+
+
+async def test_loudness_is_levelled_and_noise_left_where_that_was_measured_to_help_and_else_as_the_dialplan_says(
+    install: Install, tmp_path: Path
+) -> None:
+    install(pocketsphinx=None, other=None)
+    made = engines(tmp_path)
+    text = "asr: [pocketsphinx, other]\noptions: {other: {level: on}}"
+    chain = await made.chain(plan(text), "asr")
+    assert [(True, False), (True, False)] == [(m.hears.level.on, m.hears.noise.on) for m in chain.members]
+    assert ["auto: pocketsphinx's table", "the dialplan says so"] == [m.hears.level.why for m in chain.members]
+    off = await made.chain(plan("asr: [pocketsphinx]\nlevel: off"), "asr")
+    assert not off.members[0].hears.level.on
+    assert off.members[0] is not chain.members[0]
+    with pytest.raises(UsageError, match="level is one of on, off, auto"):
+        await made.chain(plan("asr: [other]\noptions: {other: {level: loud}}"), "asr")
+
+
+async def test_noise_suppression_that_is_not_installed_is_said_before_any_call(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(pocketsphinx=None)
+    monkeypatch.setattr("voicebot.engines.denoise.check", lambda: "Install webrtc-noise-gain.")
+    with pytest.raises(UsageError, match="Install webrtc-noise-gain"):
+        await engines(tmp_path).chain(plan("asr: [pocketsphinx]\nnoise: on"), "asr")

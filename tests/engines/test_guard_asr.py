@@ -16,6 +16,7 @@ from voicebot.core.words import Words
 from voicebot.engines.bandwidth import Choice, Mode
 from voicebot.engines.guard import Chain, Member, Watch
 from voicebot.engines.guard_asr import GuardedAsr
+from voicebot.engines.treatment import Hears
 from voicebot.errors import PeerError
 
 FRAME = b"\x01\x00" * 160
@@ -206,7 +207,7 @@ def test_an_engine_at_16_khz_hears_two_samples_for_each_to_the_last_and_somethin
     hiss = np.random.default_rng(1).normal(0, 3000, 16080).astype("<i2").tobytes()
 
     async def work() -> None:
-        member = Member("wide", ears, hears=Choice(mode, "the test says so"))
+        member = Member("wide", ears, hears=Hears(Choice(mode, "the test says so")))
         async with GuardedAsr(Chain("asr", member), Watch()) as guarded:
             utterance = guarded.open(NOTHING)
             for at in range(0, len(hiss), 320):

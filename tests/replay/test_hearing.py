@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from tests.audio.test_bandwidth import voice
 from voicebot.cli import app
+from voicebot.errors import UsageError
 from voicebot.replay import hearing, line_copies, listening
 from voicebot.replay.hearing import PHONE, WIDE, Cell, Line, Source, won_back
 from voicebot.replay.hearing_sets import Part, parts
+from voicebot.replay.hearing_treatments import treatment
 from voicebot.replay.spoken_tasks import Recording
 
 DATA = Path(__file__).parent.parent / "data"
@@ -52,22 +54,61 @@ def test_only_wide_speech_that_may_be_passed_on_is_fitted_on(
 
 
 def test_a_line_is_the_same_for_the_same_number_and_as_long_as_the_other_lines() -> None:
-    brought = {line.name: Source([MOCHA], line, "off", 8000).pcm(MOCHA, 3) for line in (PHONE, *hearing.LINES[5:])}
+    off = treatment("off", "pocketsphinx")
+    brought = {line.name: Source([MOCHA], line, off, 8000).pcm(MOCHA, 3) for line in (PHONE, *hearing.LINES[5:])}
     assert 1 == len({len(pcm) for pcm in brought.values()})
-    assert 3 == len(set(brought.values()))
-    assert brought[PHONE.name] == Source([MOCHA], PHONE, "off", 8000).pcm(MOCHA, 3)
+    assert 4 == len(set(brought.values()))
+    assert brought[PHONE.name] == Source([MOCHA], PHONE, off, 8000).pcm(MOCHA, 3)
     soft, plain = (np.frombuffer(brought[name], "<i2").astype(float) for name in ("μ-law, 20 dB softer", PHONE.name))
     assert 20 == pytest.approx(20 * np.log10(plain.std() / soft.std()), abs=0.3)
 
 
 def test_an_engine_of_16_khz_hears_the_line_through_the_treatment() -> None:
     above = {}
-    for treatment in ("off", "classical", "neural"):
-        pcm = Source([MOCHA], PHONE, treatment, 16000).pcm(MOCHA, 0)
-        assert 2 * len(Source([MOCHA], PHONE, treatment, 8000).pcm(MOCHA, 0)) == len(pcm)
+    for name in ("off", "classical", "neural"):
+        way = treatment(name, "whisper")
+        pcm = Source([MOCHA], PHONE, way, 16000).pcm(MOCHA, 0)
+        # Plain upsampling is the live path's, which gives its filter's tail, too.
+        tail = {"off": 48}.get(name, 0)
+        assert 2 * len(Source([MOCHA], PHONE, way, 8000).pcm(MOCHA, 0)) + tail == len(pcm)
         power = np.abs(np.fft.rfft(np.frombuffer(pcm, "<i2"))) ** 2
-        above[treatment] = power[len(power) * 11 // 20 :].sum()
+        above[name] = power[len(power) * 11 // 20 :].sum()
     assert 100 * above["off"] < min(above["classical"], above["neural"])
+
+
+def test_losses_are_repeated_made_good_silent_or_cut_as_the_treatment_says() -> None:
+    line = next(line for line in hearing.LINES if line.loss)
+    heard = {
+        name: Source([MOCHA], line, treatment(name, "pocketsphinx"), 8000).pcm(MOCHA, 3)
+        for name in ("neural", "neural+gaps", "neural+silence", "neural+cut", "neural+gaps+level")
+    }
+    assert 5 == len(set(heard.values()))
+    frames = {name: [pcm[at : at + 320] for at in range(0, len(pcm), 320)] for name, pcm in heard.items()}
+    assert frames["neural+gaps"].count(bytes(320)) < frames["neural+silence"].count(bytes(320))
+    lost = (len(heard["neural"]) - len(heard["neural+cut"])) / len(heard["neural"])
+    assert 0.02 < lost < 0.1
+
+
+@pytest.mark.parametrize("name", ["wide", "neural+loud", "neural+gaps+cut", "+level"])
+def test_a_treatment_that_is_none_is_said_to_be_none(name: str) -> None:
+    with pytest.raises(UsageError, match="is no treatment"):
+        treatment(name, "pocketsphinx")
+
+
+def test_shipped_is_what_a_call_does_with_that_engine() -> None:
+    ours, unknown = treatment("shipped", "pocketsphinx").hears, treatment("shipped", "unheard_of").hears
+    assert ("neural", True, False) == (ours.bandwidth.mode, ours.level.on, ours.noise.on)
+    assert ("off", False, False) == (unknown.bandwidth.mode, unknown.level.on, unknown.noise.on)
+
+
+def test_each_line_tells_which_treatments_are_tried_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebot.engines.denoise.check", lambda: "not installed")
+    tried = {line.name: list(hearing.treatments(hearing.Plan(), line)) for line in hearing.LINES}
+    assert ["as it is"] == tried["16 kHz"]
+    assert ["untreated", "off", "classical", "neural", "shipped"] == tried["μ-law, street 10 dB"]
+    assert "neural+level" in tried["μ-law, 20 dB softer"]
+    others = hearing.treatments(hearing.Plan("whisper"), PHONE)
+    assert ["untreated", "classical", "neural", "off+level", "shipped"] == list(others)
 
 
 def test_what_is_won_back_is_a_share_of_what_the_line_lost() -> None:
@@ -117,7 +158,7 @@ def test_the_table_the_rows_and_the_plot_are_written(tmp_path: Path, monkeypatch
     with (tmp_path / "hearing.csv").open(newline="") as file:
         rows = {row["treatment"]: (row["right"], row["total"]) for row in csv.DictReader(file)}
     assert ("2", "2") == rows["neural"]
-    assert ["untreated", "off", "classical", "neural"] == list(rows)
+    assert {"untreated", "off", "classical", "neural", "neural+level", "shipped"} <= rows.keys()
     assert "<svg" in (tmp_path / "hearing.svg").read_text()
     assert 8 == (tmp_path / "listening.html").read_text().count("audio/flac")
 

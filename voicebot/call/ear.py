@@ -15,6 +15,7 @@ from voicebot.audio.caller_voice import CallerVoice
 from voicebot.audio.echo import EchoGuard
 from voicebot.audio.fax import FaxTones
 from voicebot.audio.foreground import Foreground
+from voicebot.audio.gaps import Gaps
 from voicebot.audio.prosody import Intonation, Prosody
 from voicebot.audio.resample import Resampler
 from voicebot.audio.tone import Tone, Tones
@@ -37,7 +38,8 @@ def _frames(audio: Audio) -> Sequence[Audio]:
     if len(audio.pcm) == FRAME_BYTES:
         return (audio,)
     starts = range(0, len(audio.pcm) // 2, FRAME_SAMPLES)
-    return [Audio(audio.pcm[at * 2 : (at + FRAME_SAMPLES) * 2], audio.at + at) for at in starts]
+    cut = (audio.pcm[at * 2 : (at + FRAME_SAMPLES) * 2] for at in starts)
+    return [Audio(pcm, audio.at + at, audio.concealed) for pcm, at in zip(cut, starts, strict=True)]
 
 
 class Ear:
@@ -53,6 +55,7 @@ class Ear:
         group: asyncio.TaskGroup,
         on_words: Callable[[Words], None],
         on_voices: Callable[[Sequence[Voice]], None],
+        gaps: bool = True,
     ) -> None:
         self._vad, self._asr, self._group = vad.open(), asr, group
         self._on_words, self._on_voices = on_words, on_voices
@@ -67,6 +70,7 @@ class Ear:
         self._kept: deque[Audio] = deque(maxlen=KEPT_FRAMES)
         self._utterance: AsrSession | None = None
         self._resampler = Resampler(RATE, asr.rate) if asr.rate != RATE else None
+        self._gaps = Gaps() if gaps else None
         self.onset = 0
         """Media-clock sample at which the caller's last voice began."""
 
@@ -87,7 +91,7 @@ class Ear:
             self._kept.append(frame)
             if frame.at < FAX_SAMPLES and self._fax.push(frame.pcm):
                 self.machine_calls = True
-            self._push(frame.pcm)
+            self._push(frame)
             self._unjudged.append((frame, over_bot))
             if len(self._unjudged) == 1:
                 self._ask()
@@ -157,9 +161,11 @@ class Ear:
         utterance = self._utterance = self._asr.open(expectation)
         if self._resampler:
             self._resampler.reset()
+        if self._gaps:
+            self._gaps.reset()
         for frame in self._kept:
             if frame.at + len(frame.pcm) // 2 > self.onset - PREROLL_SAMPLES:
-                self._push(frame.pcm)
+                self._push(frame)
         self._group.create_task(self._listen(utterance))
 
     def finish(self) -> None:
@@ -177,8 +183,9 @@ class Ear:
             self._utterance.cancel()
             self._utterance = None
 
-    def _push(self, pcm: bytes) -> None:
+    def _push(self, frame: Audio) -> None:
         if self._utterance:
+            pcm = self._gaps.push(frame.pcm, frame.concealed) if self._gaps else frame.pcm
             self._utterance.push(self._resampler.push(pcm) if self._resampler else pcm)
 
     async def _listen(self, utterance: AsrSession) -> None:

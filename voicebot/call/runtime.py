@@ -292,6 +292,7 @@ class Runtime:
             started_at=started.isoformat(timespec="milliseconds"),
         )
         session.note("bandwidth", engines=stack.hears)
+        session.note("treatment", engines=stack.treats, gaps=dialplan.engines.gaps)
         self.calls[info.call_id] = session
         self._idle.clear()
         try:

@@ -127,7 +127,8 @@ class Session:
     async def _live(self) -> None:
         async with asyncio.timeout(None) as self._scope, asyncio.TaskGroup() as self._group:
             self._replies = Replies(self._parts, self._playback, self._group, self.note, self._feed, self._expect)
-            self._ear = Ear(self._parts.vad, self._parts.asr, self._guard, self._group, self._on_words, self._on_voices)
+            parts, gaps = self._parts, self.dialplan.engines.gaps
+            self._ear = Ear(parts.vad, parts.asr, self._guard, self._group, self._on_words, self._on_voices, gaps)
             self._leaving.callback(self._ear.leave)
             self._pauses = Pauses(self.dialplan, self._parts.eot, self._group, self._weigh_pause)
             self._leaving.callback(self._parts.beat.join(self._beat))

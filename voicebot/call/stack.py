@@ -16,15 +16,18 @@ from voicebot.config import Settings
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import NOTHING, Expectation
 from voicebot.core.responders import CASCADE
-from voicebot.engines import registry
-from voicebot.engines.bandwidth import AS_IT_IS, chosen
+from voicebot.engines import denoise, registry
+from voicebot.engines.bandwidth import chosen
 from voicebot.engines.base import Asr, EngineConfig, Llm, Tts
 from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Member
+from voicebot.engines.treatment import Hears, decided
 from voicebot.errors import UsageError
 
 OPENAI = ("openai", "openai_realtime", "openai_translate")
 """Engines whose key and address may be among the settings."""
+HEARING = ("bandwidth", "level", "noise")
+"""Of a dialplan's engines, and among the options of one: what a recogniser hears the line through."""
 _log = log.get("stack")
 
 
@@ -45,7 +48,19 @@ class Stack:
     @property
     def hears(self) -> dict[str, str]:
         """Recogniser → what it hears above the line's band, and why, for the record."""
-        return {each.name: f"{each.hears.mode} ({each.hears.why})" for each in self.asr.members}
+        through = {each.name: each.hears.bandwidth for each in self.asr.members}
+        return {name: f"{choice.mode} ({choice.why})" for name, choice in through.items()}
+
+    @property
+    def treats(self) -> dict[str, dict[str, str]]:
+        """Recogniser → what else is done to what it hears, and why, for the record."""
+        return {
+            each.name: {
+                what: f"{'on' if of.on else 'off'} ({of.why})"
+                for what, of in (("level", each.hears.level), ("noise", each.hears.noise))
+            }
+            for each in self.asr.members
+        }
 
     @property
     def names(self) -> dict[str, str]:
@@ -106,12 +121,12 @@ class Engines:
     async def one(self, stage: str, name: str, config: EngineConfig) -> Member[Any]:
         """Started, or as it runs already."""
         options = repr(sorted(config.options.items()))
-        key = (stage, name, config.language, config.voice, options, config.workers, config.bandwidth)
+        hearing = (config.bandwidth, config.level, config.noise)
+        key = (stage, name, config.language, config.voice, options, config.workers, hearing)
         if key not in self._members:
             engine = self._make(stage, name, config)
             await engine.start()
-            hears = chosen(config.bandwidth, name) if stage == "asr" else AS_IT_IS
-            self._members[key] = Member(name, engine, hears=hears)
+            self._members[key] = Member(name, engine, hears=_hears(name, config) if stage == "asr" else Hears())
         return self._members[key]
 
     def lack(self, stage: str, name: str) -> str | None:
@@ -152,9 +167,10 @@ class Engines:
         voice = str(options.pop("voice", "")) if stage == "tts" else ""
         if stage == "tts" and not voice and name == plan.engines.tts[0]:
             voice = plan.engines.voice
-        bandwidth = str(options.pop("bandwidth", plan.engines.bandwidth) or "off") if stage == "asr" else ""
+        wanted = HEARING if stage == "asr" else ()
+        hearing = (_switch(options.pop(what, getattr(plan.engines, what))) for what in wanted)
         cache = str(self._settings.data_dir / "cache" / kind)
-        return EngineConfig(plan.language, voice, options, cache, workers, bandwidth)
+        return EngineConfig(plan.language, voice, options, cache, workers, *hearing)
 
     def _of_settings(self, stage: str) -> dict[str, Any]:
         settings = self._settings
@@ -170,6 +186,18 @@ class Engines:
         for member in reversed(self._members.values()):
             await member.engine.close()
         self._members.clear()
+
+
+def _hears(name: str, config: EngineConfig) -> Hears:
+    noise = decided("noise", config.noise, name)
+    if noise.on and (missing := denoise.check()):
+        raise UsageError(missing)
+    return Hears(chosen(config.bandwidth, name), decided("level", config.level, name), noise)
+
+
+def _switch(value: Any) -> str:
+    """YAML reads a bare `on` or `off` as a truth."""
+    return {True: "on", False: "off", None: "off"}.get(value) or str(value)
 
 
 def _options(plan: Dialplan, stage: str, name: str) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from voicebot.errors import UsageError
 from voicebot.replay import hearing as hearings
 from voicebot.replay import listening
 from voicebot.replay.hearing_plot import plot
+from voicebot.replay.hearing_treatments import UNTREATED
 
 
 def hearing(
@@ -27,7 +28,9 @@ def hearing(
     engine: Annotated[list[str] | None, typer.Option(help="Recogniser; several: give it again.")] = None,
     model: Annotated[str, typer.Option(help="Model of a recogniser that takes one: a name or a path.")] = "",
     lines: Annotated[str, typer.Option(help="Lines whose name contains this.")] = "",
-    treatments: Annotated[str, typer.Option(help="untreated, off, classical, neural, apart by commas.")] = "",
+    treatments: Annotated[
+        str, typer.Option(help="untreated, off, classical, neural, shipped, neural+level …; apart by commas.")
+    ] = "",
     limit: Annotated[int, typer.Option(help="At most this many recordings a task; 0: all.")] = 0,
     noisy: Annotated[int, typer.Option(min=1, help="… on a line with noise, loss or little level.")] = 60,
     workers: Annotated[int, typer.Option(min=1, help="Recogniser processes.")] = 1,
@@ -35,7 +38,7 @@ def hearing(
         Path | None, typer.Option(help="Write hearing.csv, hearing.svg and listening.html into this folder.")
     ] = None,
 ) -> None:
-    """What the telephone costs a recogniser, and what bandwidth extension wins back."""
+    """What the telephone costs a recogniser, and what bandwidth extension and other treatments win back."""
     from voicebot.core import dialplan
 
     log.configure(level="warning")
@@ -44,7 +47,7 @@ def hearing(
     coffee = dialplan.parse(file.read_text("utf-8"), str(file))
     console, cells = Console(), list[hearings.Cell]()
     chosen = [line for line in hearings.LINES if lines in line.name]
-    some = tuple(filter(None, treatments.split(","))) or hearings.Plan().treatments
+    some = tuple(filter(None, treatments.split(",")))
     for name in engine or ["pocketsphinx"]:
         options: dict[str, Any] = {"model": model} if model and name != "pocketsphinx" else {}
         plan = hearings.Plan(name, options, chosen, some, limit, noisy, workers)
@@ -81,7 +84,7 @@ def _table(cells: list[hearings.Cell], title: str) -> Table:
         for name in names:
             cell = next((c for c in cells if (c.line, c.treatment, c.task) == (line, treatment, name)), None)
             back = hearings.won_back(cells, cell) if cell else None
-            share = f"  {back:+.0%}" if back is not None and treatment != hearings.UNTREATED else ""
+            share = f"  {back:+.0%}" if back is not None and treatment != UNTREATED else ""
             row.append(f"{cell.right}/{cell.total}{share}" if cell else "")
         table.add_row("" if line == before else line, treatment, *row)
         before = line

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from voicebot.core.plan_base import Bandwidth, Name, Phrases, Says
+from voicebot.core.plan_base import Bandwidth, Name, Phrases, Says, Switch
 from voicebot.core.plan_base import Model as Model
 from voicebot.core.plan_talk import Tone as Tone
 from voicebot.core.plan_talk import Turns as Turns
@@ -59,7 +59,13 @@ class Engines(Model):
     bandwidth: Bandwidth = "auto"
     """What recognisers of wide-band speech hear above 4 kHz, where the line ends: nothing (`off`), the band below
     turned over (`classical`), what a small network takes to have been there (`neural`), or what was measured to be best
-    for the engine (`auto`). An engine may have its own `bandwidth` among its options."""
+    for the engine (`auto`). An engine may have its own `bandwidth` among its options, and so for the next two."""
+    level: Switch = "auto"
+    """Whether recognisers hear soft voices louder and loud ones softer."""
+    noise: Switch = "auto"
+    """Whether recognisers hear the line with its noise suppressed (`voicebot[noise]`)."""
+    gaps: bool = True
+    """Whether recognisers hear the voice go on where packets were lost, rather than the last packet again, fading."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """By engine: `tts_openai` or, where no other stage has it, `openai`."""
 

@@ -24,4 +24,9 @@ Bandwidth = Annotated[
     Literal["off", "classical", "neural", "auto"], BeforeValidator(lambda value: "off" if value is False else value)
 ]
 """YAML reads a bare `off` as false."""
+Switch = Annotated[
+    Literal["on", "off", "auto"],
+    BeforeValidator(lambda value: {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value),
+]
+"""… and `on` as true."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

@@ -53,6 +53,7 @@ KINDS: dict[str, str] = {
     "transfer": "to, ok",
     "malformed": "reason: the first of its kind on this call; `call_ended` has the counts",
     "bandwidth": "engines: what each recogniser hears above the line's 4 kHz, and why",
+    "treatment": "engines: what else is done to what each recogniser hears (level, noise), and why; gaps (true, false)",
     "engine": "stage, name, fault, then (who takes over, if anybody), breaker (its state); or recovered",
     "network": "packets, lost, late, jitter_ms, …: what RTP went through; ended: SIP's own reason; after `call_ended`",
     "responder": "name: who leads the call from here on; why",

@@ -33,6 +33,9 @@ class EngineConfig:
     """Worker processes, for engines that compute."""
     bandwidth: str = "auto"
     """Of a recogniser: how the line's 8 kHz become 16, see `engines.bandwidth`."""
+    level: str = "auto"
+    noise: str = "auto"
+    """Of a recogniser: what else is done to the line's audio, see `engines.treatment`."""
 
 
 class Engine(Protocol):

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from voicebot import log
 from voicebot.core.breaker import Breaker, BreakerState
-from voicebot.engines.bandwidth import AS_IT_IS, Choice
+from voicebot.engines.treatment import Hears
 from voicebot.errors import PeerError
 
 E = TypeVar("E")
@@ -43,7 +43,7 @@ class Member(Generic[E]):
     breaker: Breaker = field(default_factory=Breaker)
     speed: float = 0.0
     """Of a voice: seconds of speech it gives in a second, of late; 0 while unknown."""
-    hears: Choice = AS_IT_IS
+    hears: Hears = field(default_factory=Hears)
     """Of a recogniser."""
 
 

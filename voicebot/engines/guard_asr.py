@@ -15,14 +15,12 @@ from types import TracebackType
 from typing import Any
 
 from voicebot import log
-from voicebot.audio.envelope import RATE_IN as RATE
-from voicebot.audio.envelope import RATE_OUT
-from voicebot.audio.resample import Resampler
+from voicebot.audio.frames import RATE
 from voicebot.core.expect import Expectation
 from voicebot.core.words import Words
-from voicebot.engines.bandwidth import Mode, Widening
 from voicebot.engines.base import Asr, AsrSession
 from voicebot.engines.guard import Chain, Member, Patience, Relay, Watch, patience_of, warm_up
+from voicebot.engines.treatment import stages
 from voicebot.errors import PeerError
 
 KEPT_S = 5
@@ -98,23 +96,17 @@ class _Ear:
 
     def __init__(self, member: Member[Asr], session: AsrSession) -> None:
         self.member, self._session, self.text = member, session, ""
-        self._through = _through(member.engine.rate, member.hears.mode)
+        self._through = stages(member.hears, member.engine.rate)
         self.words, self.cancel = session.words, session.cancel
 
     def push(self, pcm: bytes) -> None:
-        self._session.push(self._through.push(pcm) if self._through else pcm)
+        if pcm := self._through.push(pcm):
+            self._session.push(pcm)
 
     def finish(self) -> None:
-        if self._through:
-            self._session.push(self._through.flush())
+        if tail := self._through.flush():
+            self._session.push(tail)
         self._session.finish()
-
-
-def _through(rate: int, mode: Mode) -> Resampler | Widening | None:
-    """What brings the line's audio to an engine's rate: nothing where it takes it as it is."""
-    if rate == RATE:
-        return None
-    return Resampler(RATE, rate) if mode == "off" or rate != RATE_OUT else Widening(mode)
 
 
 class GuardedUtterance:

@@ -15,23 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from voicebot.audio.jitter import Placed
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expectations import expectations
-from voicebot.engines import registry
-from voicebot.engines.bandwidth import MODES, Widening, chosen
+from voicebot.engines import denoise, registry
+from voicebot.engines.bandwidth import MODES, chosen
 from voicebot.engines.base import Asr, EngineConfig
 from voicebot.errors import UsageError
 from voicebot.replay import mixing
 from voicebot.replay.hearing_sets import Part, parts
-from voicebot.replay.line_copies import lost
+from voicebot.replay.hearing_treatments import AS_IT_IS, SHIPPED, UNTREATED, Treatment, treatment
+from voicebot.replay.line_copies import brought
 from voicebot.replay.mixing import PHONE_RATE, WIDE_RATE, Sound
 from voicebot.replay.spoken_tasks import Recording, Task, recordings, tasks
 from voicebot.replay.understanding import TALKERS, hear
 
+POCKETSPHINX = "pocketsphinx"
 FIRST = 40
 """Orders that earlier figures were about."""
-UNTREATED, AS_IT_IS = "untreated", "as it is"
-"""Plain upsampling with the cepstral mean that comes with pocketsphinx; no telephone at all."""
 BUNDLED_MEAN = "40,3,-1"
 
 
@@ -44,18 +45,21 @@ class Line:
     snr_db: float = 10.0
     loss: float = 0.0
     gain_db: float = 0.0
+    more: Sequence[str] = ()
+    """What else is tried on this line, besides what extends the engine's band best."""
 
 
 WIDE = Line("16 kHz", telephone=False)
-PHONE = Line("8 kHz μ-law")
+PHONE = Line("8 kHz μ-law", more=("level", "noise"))
 LINES = (
     WIDE,
     Line("16 kHz, babble", telephone=False, noise="babble"),
     PHONE,
-    Line("μ-law, babble 10 dB", noise="babble"),
-    Line("μ-law, street 10 dB", noise="traffic"),
-    Line("μ-law, 5 % lost", loss=0.05),
-    Line("μ-law, 20 dB softer", gain_db=-20.0),
+    Line("μ-law, babble 10 dB", noise="babble", more=("noise",)),
+    Line("μ-law, street 10 dB", noise="traffic", more=("noise",)),
+    Line("μ-law, 5 % lost", loss=0.05, more=("silence", "cut", "gaps")),
+    Line("μ-law, 10 dB softer", gain_db=-10.0, more=("level",)),
+    Line("μ-law, 20 dB softer", gain_db=-20.0, more=("level",)),
 )
 
 
@@ -77,11 +81,12 @@ class Cell:
 class Plan:
     """What is measured."""
 
-    engine: str = "pocketsphinx"
+    engine: str = POCKETSPHINX
     options: Mapping[str, Any] = field(default_factory=dict)
     """The engine's: a model's path, say."""
     lines: Sequence[Line] = LINES
-    treatments: Sequence[str] = (UNTREATED, *MODES[:3])
+    treatments: Sequence[str] = ()
+    """By name, see `hearing_treatments`; empty: all ways of extension, what a call does, and what a line has `more`."""
     limit: int = 0
     """Of each task; 0: all."""
     noisy_limit: int = 60
@@ -124,28 +129,41 @@ async def measure(folder: Path, coffee: Dialplan, plan: Plan, report: Callable[[
     for line in plan.lines:
         few = plan.limit if line in (WIDE, PHONE) else min(plan.limit or plan.noisy_limit, plan.noisy_limit)
         wanted = judged(found, coffee, few)
-        for treatment in plan.treatments if line.telephone else (AS_IT_IS,):
-            asr = await _started(plan, line, treatment)
+        for name in treatments(plan, line):
+            asr = await _started(plan, line, name)
             try:
                 await asr.prepare([*(task.expectation for task, _ in wanted), *expectations(coffee)])
                 for task, part in wanted:
                     if line is WIDE and task.recordings[0].rate < WIDE_RATE:
                         continue  # no wide-band recording was made of these
-                    right, total = await _heard(asr, Source(found, line, treatment, asr.rate), task, plan.workers)
-                    cells.append(Cell(plan.engine, line.name, treatment, task.name, part, right, total))
+                    source = Source(found, line, treatment(name, plan.engine), asr.rate)
+                    right, total = await _heard(asr, source, task, plan.workers)
+                    cells.append(Cell(plan.engine, line.name, name, task.name, part, right, total))
                     report(cells[-1])
             finally:
                 await asr.close()
     return cells
 
 
-async def _started(plan: Plan, line: Line, treatment: str) -> Asr:
+def treatments(plan: Plan, line: Line) -> Sequence[str]:
+    """What is measured on this line, as far as it can be here."""
+    if not line.telephone:
+        return (AS_IT_IS,)
+    if plan.treatments:
+        return plan.treatments
+    ways = MODES[:3] if plan.engine == POCKETSPHINX else MODES[1:3]  # of others, `off` is `untreated`
+    best = chosen("auto", plan.engine).mode
+    more = [each for each in line.more if each != "noise" or denoise.check() is None]
+    return (UNTREATED, *ways, *(f"{best}+{each}" for each in more), SHIPPED)
+
+
+async def _started(plan: Plan, line: Line, name: str) -> Asr:
     options: dict[str, Any] = dict(plan.options)
-    if plan.engine == "pocketsphinx":
+    if plan.engine == POCKETSPHINX:
         options["rate"] = PHONE_RATE if line.telephone else WIDE_RATE
-        if treatment == UNTREATED:
+        if name == UNTREATED:
             options["tuning"] = {"mean": BUNDLED_MEAN}
-    mode = treatment if treatment in MODES else "off"
+    mode = treatment(name, plan.engine).hears.bandwidth.mode
     config = EngineConfig(options=options, workers=plan.workers, bandwidth=mode)
     asr: Asr = registry.load("asr", plan.engine).create(config)
     await asr.start()
@@ -174,30 +192,25 @@ class Source:
 
     found: Sequence[Recording]
     line: Line
-    treatment: str
+    treatment: Treatment
     rate: int
 
     def pcm(self, recording: Recording, number: int) -> bytes:
         """int16 LE at `rate`; the same for the same number."""
-        wide = not self.line.telephone
-        pcm = self._brought(recording, number, WIDE_RATE if wide else PHONE_RATE)
-        if wide or self.rate == PHONE_RATE:
-            return pcm
-        if self.treatment in ("classical", "neural"):
-            widening = Widening(chosen(self.treatment, "").mode)
-            return widening.push(pcm) + widening.flush()
-        return mixing.resampled(pcm, PHONE_RATE, self.rate)
+        if not self.line.telephone:
+            return mixing.pcm16(self._sound(recording, number, WIDE_RATE))
+        pcm = mixing.telephone(self._sound(recording, number, PHONE_RATE))
+        line = [Placed(pcm, 0)]
+        if self.line.loss:
+            line = brought(pcm, self.line.loss, np.random.default_rng(number))
+        return self.treatment.pcm(line, self.rate)
 
-    def _brought(self, recording: Recording, number: int, rate: int) -> bytes:
+    def _sound(self, recording: Recording, number: int, rate: int) -> Sound:
         line = self.line
         sound = mixing.edged(mixing.read(recording.file, rate), rate, number)
         if line.noise:
             sound = mixing.babble(sound, self._noises(recording, number, rate), line.snr_db, rate, number)
-        sound = sound * np.float32(10 ** (line.gain_db / 20))
-        if not line.telephone:
-            return mixing.pcm16(sound)
-        pcm = mixing.telephone(sound)
-        return lost(pcm, line.loss, np.random.default_rng(number)) if line.loss else pcm
+        return sound * np.float32(10 ** (line.gain_db / 20))
 
     def _noises(self, recording: Recording, number: int, rate: int) -> list[Sound]:
         """Four other people, or the one noise of that name."""

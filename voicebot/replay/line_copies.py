@@ -15,7 +15,7 @@ import soundfile
 import soxr
 
 from voicebot.audio import g711
-from voicebot.audio.jitter import FRAME, Jitter
+from voicebot.audio.jitter import FRAME, Jitter, Placed
 from voicebot.replay.mixing import PHONE_RATE, WIDE_RATE, Sound, pcm16, speech_power
 
 CODECS = (("WAV", "GSM610"), ("AU", "G721_32"), ("AU", "G723_24"))
@@ -84,8 +84,13 @@ def _lossy(line: Sound, chance: np.random.Generator) -> Sound:
 
 def lost(pcm: bytes, share: float, chance: np.random.Generator) -> bytes:
     """8 kHz int16 LE with this share of its 20 ms gone, made whole as on a call; as long as it was."""
-    jitter, size, found = Jitter(), FRAME * 2, []
+    return b"".join(placed.pcm for placed in brought(pcm, share, chance))
+
+
+def brought(pcm: bytes, share: float, chance: np.random.Generator) -> list[Placed]:
+    """The same in its pieces, which say what is concealed."""
+    jitter, size, found = Jitter(), FRAME * 2, list[Placed]()
     for at in range(0, len(pcm), size):
         if chance.random() >= share or at in (0, (len(pcm) - 1) // size * size):
             found += jitter.push(at // 2, pcm[at : at + size])
-    return b"".join(placed.pcm for placed in found + jitter.flush())
+    return found + jitter.flush()

@@ -15,6 +15,7 @@ import pytest
 from tests.peers.phone import Phone
 from tests.service.world import STREAM_HEADERS, Service, serving, token_of, until
 from voicebot.config import Settings
+from voicebot.core.plan import Transfer
 from voicebot.service.call_worker import CallWorker
 from voicebot.service.crew import Crew, environment
 from voicebot.service.crew_link import Carry, Lost, Reload, State, Told
@@ -150,6 +151,11 @@ async def test_a_process_that_is_killed_costs_its_calls_and_comes_back(service: 
 async def test_calls_are_refused_when_no_process_has_room(service: Service, calls: Calls) -> None:
     away, _, _ = [await calls.one() for _ in range(3)]
     service.runtime.pulse.overloaded = True
+    warm = {"desk": Transfer(to="+12025550142", kind="warm", briefing="Somebody calls.")}
+    others = service.runtime.dialplans["others"]
+    service.runtime.dialplans["others"] = others.model_copy(update={"transfers": warm})
+    busy = await service.hook("/twilio/voice", CallSid="CA9", To="+15550003333")
+    assert 'reason="busy"' in busy.text  # only the service's own process could carry it
     await calls.one()
     assert {0: 1, 1: 3} == crew(service).loads()
     await away.press("6")

@@ -50,8 +50,6 @@ def measure_load(
         raise UsageError("A load is measured on Linux only: costs are read from /proc, and cores are bound.")
     console = Console(width=None if sys.stdout.isatty() else 120)
     cores = sorted(os.sched_getaffinity(0))
-    if workers > len(cores):
-        raise UsageError(f"--workers is from 1 to {len(cores)}, the number of cores here.")
     bed = Bed(cores, workers)
     console.print(f"[dim]{platform.platform()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}[/]")
     found: dict[str, object] = {}

@@ -17,6 +17,7 @@ from voicebot.audio.g711 import ulaw_decode
 from voicebot.carriers.base import RATE
 from voicebot.engines import registry
 from voicebot.engines.base import EngineConfig
+from voicebot.errors import UsageError
 from voicebot.replay import bench
 from voicebot.replay.carrier import Service, serving
 from voicebot.replay.load_talk import Clip, clip
@@ -52,6 +53,10 @@ class Bed:
 
     cores: Sequence[int]
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers > len(self.cores):
+            raise UsageError(f"--workers is from 1 to {len(self.cores)}, the number of cores here.")
 
     @property
     def service(self) -> set[int]:

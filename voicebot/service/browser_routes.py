@@ -65,9 +65,9 @@ def router(desk: Desk) -> APIRouter:
     def place(request: Request, wanted: CallRequest) -> dict[str, str]:
         visitor(request)
         caller = request.client.host if request.client else "browser"
-        if (why := desk.refuses(caller)) is not None:
-            raise HTTPException(503, f"No call can be taken now: {why}.", {"Retry-After": "10"})
         plan = desk.runtime.choose("", "", wanted.dialplan or desk.settings.default_dialplan)
+        if (why := desk.refuses(caller) or (desk.refuses_to(plan) if plan else None)) is not None:
+            raise HTTPException(503, f"No call can be taken now: {why}.", {"Retry-After": "10"})
         if plan is None:
             raise HTTPException(404, "There is no such dialplan.")
         token = desk.tokens.mint(Grant("", plan.name, caller, plan.name))

@@ -143,8 +143,15 @@ class CallWorker:
         pause = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
         self._failures += 1
         self.restarts += 1
-        self._timer = self._loop.call_later(pause, self._spawn)
+        self._timer = self._loop.call_later(pause, self._again)
         self._changed(self, gone)
+
+    def _again(self) -> None:
+        try:
+            self._spawn()
+        except OSError as error:  # no memory, no descriptors: there may be some later
+            _log.error("call_worker_not_started", worker=self.number, error=str(error))
+            self._timer = self._loop.call_later(RETRY_S[-1], self._again)
 
     def close(self) -> subprocess.Popen[bytes]:
         """End it, and let go of its calls. The process, to be waited for."""

@@ -23,7 +23,7 @@ from voicebot.core.dialplan import Dialplan
 from voicebot.core.timeline import EndReason, Record
 from voicebot.service.admission import Doors, Grant, Links, Tokens
 from voicebot.service.call_worker import Away
-from voicebot.service.crew import Crew
+from voicebot.service.crew import Crew, at_home
 from voicebot.service.health import CallWatch, Metrics
 from voicebot.service.store import Store
 
@@ -90,15 +90,14 @@ class Desk:
         why = self.runtime.not_ready(announced or elsewhere > coming, max(0, coming - elsewhere))
         return why or ("busy" if self.calls + coming >= self.settings.max_calls else None)
 
+    def refuses_to(self, plan: Dialplan) -> str | None:
+        """Why none of this dialplan's can be, though others have room: its calls must be carried by our own process."""
+        return self.runtime.not_ready(coming=self.coming) if self.crew and at_home(plan) else None
+
     @property
     def coming(self) -> int:
         """Calls that were let in and are not up yet: their streams have not come, or their rows are being written."""
         return self.tokens.fresh + max(0, self.doors.inside - self.calls)
-
-    @property
-    def coming_here(self) -> int:
-        """Those that no other process has room for."""
-        return max(0, self.coming - (self.crew.room if self.crew else 0))
 
     def away(
         self, socket: WebSocket, info: CallInfo, plan: Dialplan, ending: Callable[[EndReason, str], None] = _nobody

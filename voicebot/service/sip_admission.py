@@ -94,7 +94,7 @@ class Admission:
         return f"{found.host}:{found.port}" if found.port else found.host
 
     def _refuse(self, request: Request, caller: str, plan: Dialplan | None) -> Refusal | None:
-        why = self.desk.runtime.not_ready(coming=self.desk.coming_here + len(self.expected))
+        why = self.desk.runtime.not_ready(coming=self.desk.coming + len(self.expected))
         if why is None and self.desk.doors.inside + len(self.expected) >= self.desk.settings.max_calls:
             why = "busy"
         if why is not None:

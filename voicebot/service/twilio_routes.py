@@ -105,7 +105,8 @@ class Twilio:
         why = self.desk.refuses(caller)
         headers = _headers(form)
         plan = None if why else self.desk.runtime.choose(called, caller, headers=headers)
-        if plan is None:  # the answer comes first: whoever is refused for want of time gets it at once
+        why = why or (self.desk.refuses_to(plan) if plan else None)
+        if plan is None or why:  # the answer comes first: whoever is refused for want of time gets it at once
             told = why or "no dialplan takes this call"
             listing = BackgroundTask(self.desk.reject, "twilio", caller, called, call_sid, "", told)
             return Response(_REJECT["busy" if why else "rejected"], media_type="text/xml", background=listing)

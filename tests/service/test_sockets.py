@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import uvicorn
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from voicebot.service.sockets import PILE, Sockets
+from voicebot.service.sockets import HERE, MAX_KEPT, PILE, Sockets, adopt
 
 MOST = 100_000
 
@@ -38,11 +39,14 @@ async def app() -> App:
     return App()
 
 
-@pytest.fixture
-async def socket(app: App) -> AsyncIterator[ClientConnection]:
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws=Sockets, ws_max_size=MOST,
-                            ws_per_message_deflate=False)  # fmt: skip
-    server = uvicorn.Server(config)
+def config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws=Sockets, ws_max_size=MOST,
+                          ws_per_message_deflate=False)  # fmt: skip
+
+
+@asynccontextmanager
+async def connected(app: Any) -> AsyncIterator[ClientConnection]:
+    server = uvicorn.Server(config(app))
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve())
@@ -53,6 +57,12 @@ async def socket(app: App) -> AsyncIterator[ClientConnection]:
             yield connected
         server.should_exit = True
         await serving
+
+
+@pytest.fixture
+async def socket(app: App) -> AsyncIterator[ClientConnection]:
+    async with connected(app) as client:
+        yield client
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 90_000])
@@ -108,3 +118,91 @@ async def test_what_is_wrong_closes_the_connection_as_the_standard_says(
         await socket.recv()
     assert closed.value.rcvd
     assert code == closed.value.rcvd.code
+
+
+# --- from one process to another: here both are this one
+
+
+class Passing:
+    """Accepts, and when told to gives the connection to another `Sockets`, which then gives back what it gets."""
+
+    def __init__(self) -> None:
+        self.now = asyncio.Event()
+        self.done = asyncio.Event()
+        self.could: bool | None = None
+        self.got: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        self.connection: Sockets = scope["extensions"][HERE]
+        await self.now.wait()
+        handed = self.connection.hand_over()
+        self.could = handed is not None
+        if handed is None:
+            self.done.set()
+            return
+        adopted = await adopt(handed, config(self))
+        self.done.set()
+        while (message := await adopted.receive())["type"] == "websocket.receive":
+            self.got.append(message.get("text"))
+            await adopted.send_text(message.get("text") or "")
+        adopted.leave()
+
+
+@pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
+def test_nothing_is_lost_and_nothing_said_twice_when_a_connection_moves(uvloop: bool) -> None:
+    async def move() -> None:
+        app = Passing()
+        async with connected(app) as socket:
+            await socket.send("before")
+            frame = b"\x81\x84\0\0\0\0half"
+            socket.transport.write(frame[:7])
+            await asyncio.sleep(0.05)
+            app.now.set()
+            await app.done.wait()
+            socket.transport.write(frame[7:])
+            await socket.send(["in ", "parts"])
+            await asyncio.wait_for(await socket.ping(), 5)
+            await socket.send("after")
+            assert ["before", "half", "in parts", "after"] == [await socket.recv() for _ in range(4)]
+        assert ["before", "half", "in parts", "after"] == app.got
+
+    factory = pytest.importorskip("uvloop").new_event_loop if uvloop else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(move())
+
+
+async def test_a_connection_moves_in_the_middle_of_a_message_in_parts() -> None:
+    app = Passing()
+
+    async def parts() -> AsyncIterator[str]:
+        yield "one, "
+        app.now.set()
+        await app.done.wait()
+        yield "two"
+
+    async with connected(app) as socket:
+        await socket.send(parts())
+        assert "one, two" == await socket.recv()
+
+
+async def test_one_that_has_said_too_much_does_not_move() -> None:
+    app = Passing()
+    async with connected(app) as socket:
+        await socket.send("x" * MAX_KEPT)
+        async with asyncio.timeout(5):
+            while app.connection._kept is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        app.now.set()
+        await app.done.wait()
+    assert app.could is False
+
+
+async def test_one_that_is_closed_does_not_move() -> None:
+    app = Passing()
+    async with connected(app) as socket:
+        await socket.close()
+        app.now.set()
+        await app.done.wait()
+    assert app.could is False

@@ -47,7 +47,8 @@ def sip_of(service: Service) -> Sip:
     return sip
 
 
-def records(folder: Path) -> list[Record]:
-    """The timeline of the one call in a service's data."""
-    [timeline] = folder.glob("calls/*/timeline.jsonl")
-    return list(decode(timeline.read_bytes().splitlines()))
+def records(folder: Path, dialplan: str) -> list[Record]:
+    """The timeline of a dialplan's one call in a service's data; empty before its first line."""
+    timelines = [list(decode(file.read_bytes().splitlines())) for file in folder.glob("calls/*/timeline.jsonl")]
+    found = [each for each in timelines if each and each[0].fields["dialplan"] == dialplan]
+    return found[0] if found else []

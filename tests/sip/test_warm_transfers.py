@@ -11,7 +11,7 @@ import pytest
 
 from tests.peers.sip_caller import HOST, Caller, caller, free_port
 from tests.service.world import TONE, until
-from tests.sip.world import needs_pjsua2, records
+from tests.sip.world import needs_pjsua2, records, simple_engine
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
 from voicebot.call.runtime import Runtime
 from voicebot.config import Settings
@@ -41,10 +41,10 @@ async def service(folder: Path, humans: dict[str, Caller], kind: str) -> AsyncIt
         text = PLAN.format(name=name, host=HOST, port=human.sip_port, kind=kind)
         (plans / f"{name}.yaml").write_text(text)
     settings = Settings(  # type: ignore[call-arg]
-        _env_file=None, data_dir=data, dialplans=plans, sip_port=free_port(), default_dialplan=""
+        _env_file=None, data_dir=data, dialplans=plans, sip_port=free_port(), default_dialplan="", vad="webrtc"
     )
     store = Store.at(data)
-    application = create_app(settings, Runtime(settings, store), store)
+    application = create_app(settings, Runtime(settings, store, make=simple_engine), store)
     try:
         async with application.router.lifespan_context(application):
             yield settings.sip_port

@@ -76,6 +76,8 @@ class Found:
     """The call is answered (200 OK, `start`) to the first audible of the greeting."""
     voice_to_voice_ms: list[float] = field(default_factory=list)
     """End of the caller's speech to the first audible of the answer."""
+    later_ms: list[float] = field(default_factory=list)
+    """… the same of SIP, less what it was of the same utterance over Media Streams."""
     stop_ms: list[float] = field(default_factory=list)
     """Onset of the caller's voice to the last sound of the bot that they speak over."""
     mouth_to_ear_ms: list[float] = field(default_factory=list)
@@ -154,7 +156,11 @@ async def talks(bed: Bed, clips: Sequence[Clip], number: int) -> list[Found]:
             found.late_ms.append(max(phone.late_ms, default=0.0))
         return found
 
-    return list(await asyncio.gather(*(one(carrier) for carrier in CARRIERS)))
+    sip, streams = await asyncio.gather(*(one(carrier) for carrier in CARRIERS))
+    if len(sip.voice_to_voice_ms) == len(streams.voice_to_voice_ms):
+        pairs = zip(sip.voice_to_voice_ms, streams.voice_to_voice_ms, strict=True)
+        sip.later_ms = [one - other for one, other in pairs]
+    return [sip, streams]
 
 
 async def _talk(phone: Phone, clips: Sequence[Clip], chance: random.Random, found: Found) -> None:

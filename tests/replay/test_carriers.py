@@ -16,13 +16,15 @@ from tests.sip.world import needs_pjsua2, sip_service
 from voicebot.audio.g711 import ULAW_SILENCE, ulaw_decode, ulaw_encode
 from voicebot.carriers.base import Audio, Digit
 from voicebot.core.timeline import EndReason
-from voicebot.replay import carriers_report, marks
+from voicebot.errors import UsageError
+from voicebot.replay import carriers_report, marks, shipped
 from voicebot.replay.bench_sip import sip_cost
 from voicebot.replay.carriers import CARRIERS, Found
 from voicebot.replay.listener import Listener
 from voicebot.replay.sip_telephone import sip_calling
 from voicebot.replay.telephone import Speech, speech
 
+ROOT = Path(__file__).parents[2]
 LATE_MS = 30.0
 
 
@@ -152,3 +154,12 @@ async def test_what_a_sip_call_costs_is_told_for_all_that_a_worker_takes() -> No
     assert cost
     assert cost.calls >= 4
     assert cost.worker_ms > 0 < cost.service_ms
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"coffee/iced_mocha\.flac"):
+        shipped.voices(tmp_path)
+    with pytest.raises(UsageError, match="dialplans that ship are not in"):
+        shipped.plans(tmp_path)
+    assert set(shipped.SCRIPTS) == set(shipped.plans(ROOT / "dialplans"))
+    assert all(clip.end_ms > clip.onset_ms for clip in shipped.voices(ROOT / "tests/data").values())

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pytest
+from rich.console import Console
 
 from tests.service.world import TONE, until
 from tests.sip.world import needs_pjsua2, sip_service
 from voicebot.audio.g711 import ULAW_SILENCE, ulaw_decode, ulaw_encode
 from voicebot.carriers.base import Audio, Digit
 from voicebot.core.timeline import EndReason
-from voicebot.replay import marks
+from voicebot.errors import UsageError
+from voicebot.replay import carriers_report, marks, shipped
+from voicebot.replay.bench_sip import sip_cost
+from voicebot.replay.carriers import CARRIERS, Found
 from voicebot.replay.listener import Listener
 from voicebot.replay.sip_telephone import sip_calling
 from voicebot.replay.telephone import Speech, speech
 
+ROOT = Path(__file__).parents[2]
 LATE_MS = 30.0
 
 
@@ -123,3 +131,35 @@ async def test_a_telephone_over_sip_knows_that_the_bot_has_hung_up(tmp_path: Pat
             assert phone.over
         await until(lambda: service.runtime.ended)
         assert [EndReason.BOT_HANGUP] == service.runtime.ended
+
+
+def test_calls_are_added_up_and_what_is_over_its_aim_is_marked() -> None:
+    sip, streams = (Found(carrier) for carrier in CARRIERS)
+    sip.add(Found("", greeting_ms=[20.0], mouth_to_ear_ms=[40.0] * 15, ignored=1))
+    sip.add(Found("", greeting_ms=[30.0], mouth_to_ear_ms=[70.0], ignored=1))
+    console = Console(width=140, file=StringIO())
+    console.print(carriers_report.table([sip, streams]))
+    assert isinstance(console.file, StringIO)
+    printed = console.file.getvalue()
+    assert "25 ok / 30 ok (2)" in printed
+    assert "40 ok / 70 over (16)" in printed
+    assert 2 == sip.ignored
+    assert "–" in printed
+
+
+@needs_pjsua2
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_what_a_sip_call_costs_is_told_for_all_that_a_worker_takes() -> None:
+    cost = await sip_cost(1.0)
+    assert cost
+    assert cost.calls >= 4
+    assert cost.worker_ms > 0 < cost.service_ms
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"coffee/iced_mocha\.flac"):
+        shipped.voices(tmp_path)
+    with pytest.raises(UsageError, match="dialplans that ship are not in"):
+        shipped.plans(tmp_path)
+    assert set(shipped.SCRIPTS) == set(shipped.plans(ROOT / "dialplans"))
+    assert all(clip.end_ms > clip.onset_ms for clip in shipped.voices(ROOT / "tests/data").values())

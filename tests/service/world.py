@@ -60,6 +60,8 @@ class ToneRuntime:
     opened: list[CallInfo] = field(default_factory=list)
     """Calls for which an engine would have been opened."""
     events: list[LineEvent] = field(default_factory=list)
+    events_of: dict[str, list[LineEvent]] = field(default_factory=dict)
+    """The same by the carrier's id of the call."""
     ended: list[EndReason] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
     pulse: Pulse = field(default_factory=Pulse)
@@ -103,8 +105,10 @@ class ToneRuntime:
         reason: EndReason | None = None
         for chunk in range(5):
             line.send(TONE, 0, (chunk + 1) * 640)
+        own = self.events_of.setdefault(line.info.carrier_call_id, [])
         async for event in line.events():
             self.events.append(event)
+            own.append(event)
             match event:
                 case Digit("9"):
                     reason = EndReason.BOT_HANGUP

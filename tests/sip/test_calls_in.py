@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tests.peers.sip_caller import NUMBER, caller
 from tests.service.world import TONE, until
 from tests.sip.world import needs_pjsua2, sip_of, sip_service
@@ -98,18 +96,3 @@ async def test_a_caller_whose_ack_is_late_is_heard_all_the_same(tmp_path: Path) 
         await phone.key("9")
         await phone.is_asked("BYE")
         assert 1 == len(service.runtime.opened)
-
-
-@pytest.mark.slow
-async def test_a_hundred_calls_one_after_the_other_leave_the_worker_as_it_was(tmp_path: Path) -> None:
-    async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
-        [worker] = sip_of(service).workers
-        pid = worker.pid
-        for _ in range(100):
-            assert 200 == await phone.invite()
-            assert 200 == await phone.ask("BYE")
-            phone.responses.clear()
-            await asyncio.sleep(0.05)  # a worker takes twenty new calls a second
-        await until(lambda: 100 == len(service.runtime.ended))
-        assert (pid, worker.capacity) == (worker.pid, worker.free)
-        assert {EndReason.CALLER_HANGUP} == set(service.runtime.ended)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tests.peers.engines import Ears, Voice
 from tests.peers.sip_caller import caller
 from tests.service.world import until
-from tests.sip.world import needs_pjsua2, sip_service
-from voicebot.call import stack
+from tests.sip.world import needs_pjsua2, simple_engine, sip_service
 from voicebot.call.runtime import Runtime
 from voicebot.core.timeline import decode
-from voicebot.engines.base import EngineConfig
 
 pytestmark = needs_pjsua2
 FRONT = 'name: front\ntakes: {numbers: "*"}\nstart: a\nnodes: {a: {say: Front desk., do: {hang_up: Bye.}}}'
@@ -23,10 +19,6 @@ takes: {headers: {X-Queue: sales*}}
 start: a
 nodes: {a: {say: "Sales[, hello {header_x_customer_id}].", do: {hang_up: Bye.}}}
 """
-
-
-def _make(stage: str, name: str, config: EngineConfig) -> Any:
-    return {"asr": Ears, "tts": Voice}.get(stage, partial(stack.make, stage, name, config))()
 
 
 CALLS: list[tuple[tuple[tuple[str, str], ...], str, str]] = [
@@ -41,7 +33,7 @@ async def test_a_header_chooses_the_dialplan_and_is_heard(tmp_path: Path) -> Non
     (folder := tmp_path / "dialplans").mkdir()
     (folder / "front.yaml").write_text(FRONT)
     (folder / "sales.yaml").write_text(SALES)
-    given = {"dialplans": folder, "vad": "webrtc", "make": partial(Runtime, make=_make)}
+    given = {"dialplans": folder, "vad": "webrtc", "make": partial(Runtime, make=simple_engine)}
     async with sip_service(tmp_path, **given) as service, caller(service.settings.sip_port) as phone:
         for phone.headers, _, _ in CALLS:
             assert 200 == await phone.invite("anybody")

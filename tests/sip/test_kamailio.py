@@ -37,6 +37,7 @@ async def proxy(
 ) -> AsyncIterator[int]:
     """Its port, once it knows that the services are there."""
     port = free_port()
+    looks = [_looked_at(service) for service in services]
     places = [f"{HOST}:{service.settings.sip_port}" for service in services]
     listed = (await asyncio.to_thread(CliRunner().invoke, app, ["sip", "workers", *places])).stdout
     assert len(places) == listed.count("duid=")
@@ -66,12 +67,28 @@ async def proxy(
                 if phone.responses:
                     break
         assert process.returncode is None, (folder / "kamailio.log").read_text()
-        await asyncio.sleep(2.5)  # its first look at the services
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(look.wait() for look in looks))
+        await asyncio.sleep(0.1)  # it has the answers, too
         yield port
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+def _looked_at(service: Service) -> asyncio.Event:
+    """Set when the proxy has asked the service whether it can take calls."""
+    door, asked = sip_of(service).door, asyncio.Event()
+    assert door
+    ready = door.ready
+
+    def asking() -> str | None:
+        asked.set()
+        return ready()
+
+    door.ready = asking
+    return asked
 
 
 @asynccontextmanager

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-
-import pytest
 
 from tests.peers.sip_caller import HOST, Caller, caller
 from tests.service.world import TONE, Service, until
 from tests.sip.world import needs_pjsua2, sip_service
-from voicebot.carriers.base import Audio, Digit
+from voicebot.carriers.base import Audio, Digit, LineEvent
 from voicebot.core.timeline import decode
 
 pytestmark = needs_pjsua2
@@ -45,49 +44,62 @@ async def talk(phone: Caller, spoil: Spoil) -> None:
         await asyncio.sleep(max(0.0, at - loop.time()))
 
 
+@asynccontextmanager
+async def called(folder: Path, count: int) -> AsyncIterator[tuple[Service, list[Caller]]]:
+    """So many calls that are up, at the same time."""
+    async with sip_service(folder, max_calls_per_caller=count) as service, AsyncExitStack() as stack:
+        phones = [await stack.enter_async_context(caller(service.settings.sip_port)) for _ in range(count)]
+        assert [200] * count == [await phone.invite() for phone in phones]
+        await until(lambda: count == len(service.runtime.opened))
+        for info in service.runtime.opened:
+            (folder / "calls" / info.call_id).mkdir(parents=True)
+        yield service, phones
+
+
+def got(service: Service, phone: Caller) -> list[LineEvent]:
+    """What the bot had of this phone; its audio without a hole in time, whatever the network did."""
+    events = service.runtime.events_of[phone.call_id]
+    audio = [event for event in events if isinstance(event, Audio)]
+    assert [each.at + len(each.pcm) // 2 for each in audio[:-1]] == [each.at for each in audio[1:]]
+    return events
+
+
 async def after(service: Service, phone: Caller, folder: Path) -> dict[str, float]:
     """Hang up; the figures in the record."""
-    audio = service.runtime.got(Audio)
-    assert [each.at + len(each.pcm) // 2 for each in audio[:-1]] == [each.at for each in audio[1:]]
     assert 200 == await phone.ask("BYE")
-    [info] = service.runtime.opened
-    timeline = folder / "calls" / info.call_id / "timeline.jsonl"
+    [call_id] = [each.call_id for each in service.runtime.opened if each.carrier_call_id == phone.call_id]
+    timeline = folder / "calls" / call_id / "timeline.jsonl"
     await until(timeline.exists)
     [record] = [each for each in decode(timeline.read_bytes().splitlines()) if each.kind == "network"]
     return record.fields
 
 
-@pytest.mark.parametrize("percent", [*(pytest.param(each, marks=pytest.mark.slow) for each in (1, 5)), 10])
-async def test_lost_packets_are_counted_and_the_call_goes_on(tmp_path: Path, percent: int) -> None:
-    async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
-        await phone.invite()
-        await until(lambda: service.runtime.opened)
-        info = service.runtime.opened[0]
-        (tmp_path / "calls" / info.call_id).mkdir(parents=True)
-        await talk(phone, losing(percent))
-        await phone.key("5")
-        await until(lambda: [Digit("5")] == service.runtime.got(Digit))
+async def test_lost_packets_are_counted_and_the_call_goes_on(tmp_path: Path) -> None:
+    shares = (1, 5, 10)
+    async with called(tmp_path, len(shares)) as (service, phones):
+        await asyncio.gather(*(talk(phone, losing(share)) for phone, share in zip(phones, shares, strict=True)))
+        await asyncio.gather(*(phone.key("5") for phone in phones))
+        await until(lambda: all(Digit("5") in got(service, phone) for phone in phones))
         await asyncio.sleep(1.1)  # figures are taken once a second
-        figures = await after(service, phone, tmp_path)
-        chance = random.Random(percent)
-        gone = sum(chance.random() * 100 < percent for _ in range(150))
-        assert gone - 1 <= figures["lost"] <= gone + 3
-        assert "PCMU" == figures["codec"]
+        for phone, share in zip(phones, shares, strict=True):
+            figures = await after(service, phone, tmp_path)
+            chance = random.Random(share)
+            gone = sum(chance.random() * 100 < share for _ in range(150))
+            assert gone - 1 <= figures["lost"] <= gone + 3
+            assert "PCMU" == figures["codec"]
 
 
-@pytest.mark.parametrize("jitter_ms", [*(pytest.param(each, marks=pytest.mark.slow) for each in (20, 60)), 120])
-async def test_jitter_and_reordering_are_borne(tmp_path: Path, jitter_ms: int) -> None:
-    async with sip_service(tmp_path) as service, caller(service.settings.sip_port) as phone:
-        await phone.invite()
-        await until(lambda: service.runtime.opened)
-        (tmp_path / "calls" / service.runtime.opened[0].call_id).mkdir(parents=True)
-        await talk(phone, delaying(jitter_ms))
+async def test_jitter_and_reordering_are_borne(tmp_path: Path) -> None:
+    widths_ms = (20, 60, 120)
+    async with called(tmp_path, len(widths_ms)) as (service, phones):
+        await asyncio.gather(*(talk(phone, delaying(ms)) for phone, ms in zip(phones, widths_ms, strict=True)))
         await asyncio.sleep(1.1)
-        spoken = [each for each in service.runtime.got(Audio) if any(each.pcm)]
-        assert len(spoken) > 75  # half of it, at the worst
-        figures = await after(service, phone, tmp_path)
-        assert 150 <= figures["packets"] + figures["lost"] + figures["duplicate"] <= 160
-        assert figures["jitter_max_ms"] > jitter_ms / 20
+        for phone, jitter_ms in zip(phones, widths_ms, strict=True):
+            spoken = [each for each in got(service, phone) if isinstance(each, Audio) and any(each.pcm)]
+            assert len(spoken) > 75  # half of it, at the worst
+            figures = await after(service, phone, tmp_path)
+            assert 150 <= figures["packets"] + figures["lost"] + figures["duplicate"] <= 160
+            assert figures["jitter_max_ms"] > jitter_ms / 20
 
 
 async def test_a_phone_whose_address_changes_in_mid_call_is_heard_on(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ async def sipp(folder: Path, port: int, *more: str, seconds: float) -> tuple[int
     return await run("sipp", f"{HOST}:{port}", "-s", NUMBER, *ports, "-nostdin", *more, seconds=seconds, cwd=folder)
 
 
-def scenario(folder: Path) -> str:
-    text = (Path(__file__).parent / "call.xml").read_text()
+def scenario(folder: Path, speaks_ms: int) -> str:
+    text = (Path(__file__).parent / "call.xml").read_text().replace("PAUSE", str(speaks_ms))
     text = text.replace("SPEECH", str(PCAPS / "g711a.pcap")).replace("KEY", str(PCAPS / "dtmf_2833_9.pcap"))
     (folder / "call.xml").write_text(text)
     return str(folder / "call.xml")
@@ -60,7 +60,7 @@ async def test_sipp_fills_every_place_speaks_and_presses_a_key(tmp_path: Path) -
         places = sum(worker.capacity for worker in sip_of(service).workers)
         port, count = service.settings.sip_port, str(places)
         code, output = await sipp(
-            tmp_path, port, "-sf", scenario(tmp_path), "-m", count, "-l", count, "-r", count, seconds=30
+            tmp_path, port, "-sf", scenario(tmp_path, 1500), "-m", count, "-l", count, "-r", count, seconds=30
         )
         assert 0 == code, output[-3000:]
         await until(lambda: places == len(service.runtime.ended))
@@ -72,13 +72,30 @@ async def test_sipp_fills_every_place_speaks_and_presses_a_key(tmp_path: Path) -
 @needs_sipp
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-async def test_ten_calls_are_set_up_a_second_for_a_minute_and_none_fails(tmp_path: Path) -> None:
-    async with sip_service(tmp_path, sip_workers=2, max_calls_per_caller=50) as service:
-        rate = ("-sn", "uac", "-r", "10", "-m", "600", "-d", "200")
+async def test_sipp_calls_a_hundred_times_speaks_and_presses_a_key_and_the_worker_is_as_it_was(tmp_path: Path) -> None:
+    async with sip_service(tmp_path, max_calls_per_caller=50) as service:
+        [worker] = sip_of(service).workers
+        pid = worker.pid
+        code, output = await sipp(
+            tmp_path, service.settings.sip_port, "-sf", scenario(tmp_path, 100), "-m", "100", "-l", "1", seconds=100
+        )
+        assert 0 == code, output[-3000:]
+        await until(lambda: 100 == len(service.runtime.ended))
+        assert {EndReason.BOT_HANGUP} == set(service.runtime.ended)
+        assert [Digit("9")] * 100 == service.runtime.got(Digit)
+        assert (pid, worker.capacity) == (worker.pid, worker.free)
+
+
+@needs_sipp
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_twenty_calls_are_set_up_a_second_for_half_a_minute_and_none_fails(tmp_path: Path) -> None:
+    async with sip_service(tmp_path, sip_workers=4, max_calls_per_caller=50) as service:
+        rate = ("-sn", "uac", "-r", "20", "-m", "600", "-d", "200")
         code, output = await sipp(tmp_path, service.settings.sip_port, *rate, seconds=100)
         assert 0 == code, output[-3000:]
         await until(lambda: 600 == len(service.runtime.ended))
-        assert [0, 0] == [worker.restarts for worker in sip_of(service).workers]
+        assert [0] * 4 == [worker.restarts for worker in sip_of(service).workers]
 
 
 BARESIP = """

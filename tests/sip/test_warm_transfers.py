@@ -11,7 +11,7 @@ import pytest
 
 from tests.peers.sip_caller import HOST, Caller, caller, free_port
 from tests.service.world import TONE, until
-from tests.sip.world import needs_pjsua2, records
+from tests.sip.world import needs_pjsua2, records, simple_engine
 from voicebot.audio.g711 import ulaw_decode, ulaw_encode
 from voicebot.call.runtime import Runtime
 from voicebot.config import Settings
@@ -20,8 +20,8 @@ from voicebot.service.store import Store
 
 pytestmark = [needs_pjsua2, pytest.mark.timeout(120)]
 PLAN = """
-name: desk
-takes: {{numbers: [desk]}}
+name: {name}
+takes: {{numbers: [{name}]}}
 transfers:
   human: {{to: "sip:human@{host}:{port}", kind: {kind}, say: One moment., briefing: Somebody wants bread.,
            on_failure: sorry}}
@@ -33,13 +33,18 @@ nodes:
 
 
 @asynccontextmanager
-async def service(folder: Path, human: Caller, kind: str) -> AsyncIterator[int]:
-    """Its SIP port."""
-    plan, data = folder / "desk.yaml", folder / "data"
-    plan.write_text(PLAN.format(host=HOST, port=human.sip_port, kind=kind))
-    settings = Settings(_env_file=None, data_dir=data, dialplans=plan, sip_port=free_port())  # type: ignore[call-arg]
+async def service(folder: Path, humans: dict[str, Caller], kind: str) -> AsyncIterator[int]:
+    """Its SIP port. `humans`: whom the dialplan of that name puts callers through to."""
+    plans, data = folder / "plans", folder / "data"
+    plans.mkdir()
+    for name, human in humans.items():
+        text = PLAN.format(name=name, host=HOST, port=human.sip_port, kind=kind)
+        (plans / f"{name}.yaml").write_text(text)
+    settings = Settings(  # type: ignore[call-arg]
+        _env_file=None, data_dir=data, dialplans=plans, sip_port=free_port(), default_dialplan="", vad="webrtc"
+    )
     store = Store.at(data)
-    application = create_app(settings, Runtime(settings, store), store)
+    application = create_app(settings, Runtime(settings, store, make=simple_engine), store)
     try:
         async with application.router.lifespan_context(application):
             yield settings.sip_port
@@ -62,7 +67,7 @@ async def talked(phone: Caller, human: Caller) -> None:
 
 
 async def test_who_takes_a_warm_transfer_hears_why_and_then_the_caller(tmp_path: Path) -> None:
-    async with caller(0) as human, service(tmp_path, human, "warm") as port, caller(port) as phone:
+    async with caller(0) as human, service(tmp_path, {"desk": human}, "warm") as port, caller(port) as phone:
         assert 200 == await phone.invite("desk")
         await human.hears(2.0)
         assert [] == [each for each in phone.requests if each.method == "REFER"]
@@ -71,25 +76,12 @@ async def test_who_takes_a_warm_transfer_hears_why_and_then_the_caller(tmp_path:
         await talked(phone, human)
         assert 200 == await phone.ask("BYE")
         await human.is_asked("BYE")
-        await until(lambda: "call_ended" in [each.kind for each in records(tmp_path / "data")])
+        await until(lambda: "call_ended" in [each.kind for each in records(tmp_path / "data", "desk")])
     assert "transfer" == reason(tmp_path)
 
 
-@pytest.mark.slow
-async def test_who_declines_leaves_the_caller_to_the_bot(tmp_path: Path) -> None:
-    async with caller(0) as human, service(tmp_path, human, "warm") as port, caller(port) as phone:
-        assert 200 == await phone.invite("desk")
-        await human.hears(1.0)
-        await human.key("2")
-        await human.is_asked("BYE")
-        await phone.is_asked("BYE")
-    said = [each.fields["heard"] for each in records(tmp_path / "data") if each.kind == "said"]
-    assert "Then that is all." in said[-1]
-    assert "bot_hangup" == reason(tmp_path)
-
-
 async def test_a_phone_that_takes_no_refer_is_put_through_all_the_same(tmp_path: Path) -> None:
-    async with caller(0) as human, service(tmp_path, human, "cold") as port, caller(port) as phone:
+    async with caller(0) as human, service(tmp_path, {"desk": human}, "cold") as port, caller(port) as phone:
         phone.answers["REFER"] = 501
         assert 200 == await phone.invite("desk")
         await phone.is_asked("REFER")
@@ -101,19 +93,32 @@ async def test_a_phone_that_takes_no_refer_is_put_through_all_the_same(tmp_path:
 
 
 @pytest.mark.slow
-async def test_whom_nobody_answers_the_bot_keeps(tmp_path: Path) -> None:
-    async with caller(0) as human, service(tmp_path, human, "warm") as port, caller(port) as phone:
-        human.answers["INVITE"] = 486
-        assert 200 == await phone.invite("desk")
-        await phone.is_asked("BYE")
-    [noted] = [each for each in records(tmp_path / "data") if each.kind == "transfer"]
+async def test_who_declines_or_does_not_answer_leaves_the_caller_to_the_bot(tmp_path: Path) -> None:
+    async with (
+        caller(0) as declines,
+        caller(0) as busy,
+        service(tmp_path, {"desk": declines, "office": busy}, "warm") as port,
+        caller(port) as one,
+        caller(port) as other,
+    ):
+        busy.answers["INVITE"] = 486
+        assert [200, 200] == [await one.invite("desk"), await other.invite("office")]
+        await declines.hears(1.0)
+        await declines.key("2")
+        await declines.is_asked("BYE")
+        await asyncio.gather(one.is_asked("BYE"), other.is_asked("BYE"))
+    for name in ("desk", "office"):
+        said = [each.fields["heard"] for each in records(tmp_path / "data", name) if each.kind == "said"]
+        assert "Then that is all." in said[-1]
+        assert "bot_hangup" == reason(tmp_path, name)
+    [noted] = [each for each in records(tmp_path / "data", "office") if each.kind == "transfer"]
     assert (False, True) == (noted.fields["ok"], "486" in noted.fields["why"])
-    assert "bot_hangup" == reason(tmp_path)
 
 
 def states(folder: Path) -> list[str]:
-    return [each.fields["state"] for each in records(folder / "data") if each.kind == "state"]
+    return [each.fields["state"] for each in records(folder / "data", "desk") if each.kind == "state"]
 
 
-def reason(folder: Path) -> str:
-    return next(each.fields["reason"] for each in records(folder / "data") if each.kind == "call_ended")
+def reason(folder: Path, dialplan: str = "desk") -> str:
+    found = records(folder / "data", dialplan)
+    return next(each.fields["reason"] for each in found if each.kind == "call_ended")

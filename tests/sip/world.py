@@ -6,15 +6,19 @@ import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.peers.engines import Ears, Voice
 from tests.peers.sip_caller import free_port
 from tests.service.world import Service, serving
+from voicebot.call import stack
 from voicebot.carriers.sip_setup import Setup
 from voicebot.core.timeline import Record, decode
+from voicebot.engines.base import EngineConfig
 from voicebot.service import sip as service_sip
 from voicebot.service.sip import Sip
 
@@ -47,7 +51,13 @@ def sip_of(service: Service) -> Sip:
     return sip
 
 
-def records(folder: Path) -> list[Record]:
-    """The timeline of the one call in a service's data."""
-    [timeline] = folder.glob("calls/*/timeline.jsonl")
-    return list(decode(timeline.read_bytes().splitlines()))
+def records(folder: Path, dialplan: str) -> list[Record]:
+    """The timeline of a dialplan's one call in a service's data; empty before its first line."""
+    timelines = [list(decode(file.read_bytes().splitlines())) for file in folder.glob("calls/*/timeline.jsonl")]
+    found = [each for each in timelines if each and each[0].fields["dialplan"] == dialplan]
+    return found[0] if found else []
+
+
+def simple_engine(stage: str, name: str, config: EngineConfig) -> Any:
+    """Of a `Runtime`: ears and a voice that are ready at once; the rest as it is."""
+    return {"asr": Ears, "tts": Voice}.get(stage, partial(stack.make, stage, name, config))()

@@ -60,11 +60,14 @@ BETWEEN_MS = (1200, 2000)
 """After the bot's first sound, when it is interrupted."""
 DONE_MS = 900.0
 """A bot that was silent for so long has finished."""
+QUIET_MS = 100.0
+"""Before the end of the caller's speech, where what follows is to be an answer."""
 ANSWER_MS, FINISH_MS, STOP_MS = 8000.0, 20_000.0, 3000.0
 EXCHANGES = 4
 """Of a call."""
 MARKED_S = 6.0
-WRITTEN_S = 5.0
+WRITTEN_S = 15.0
+"""For the service to write down a call that is over."""
 
 
 @dataclass(slots=True)
@@ -76,6 +79,8 @@ class Found:
     """The call is answered (200 OK, `start`) to the first audible of the greeting."""
     voice_to_voice_ms: list[float] = field(default_factory=list)
     """End of the caller's speech to the first audible of the answer."""
+    later_ms: list[float] = field(default_factory=list)
+    """… the same of SIP, less what it was of the same utterance over Media Streams."""
     stop_ms: list[float] = field(default_factory=list)
     """Onset of the caller's voice to the last sound of the bot that they speak over."""
     mouth_to_ear_ms: list[float] = field(default_factory=list)
@@ -154,13 +159,18 @@ async def talks(bed: Bed, clips: Sequence[Clip], number: int) -> list[Found]:
             found.late_ms.append(max(phone.late_ms, default=0.0))
         return found
 
-    return list(await asyncio.gather(*(one(carrier) for carrier in CARRIERS)))
+    sip, streams = await asyncio.gather(*(one(carrier) for carrier in CARRIERS))
+    if len(sip.voice_to_voice_ms) == len(streams.voice_to_voice_ms):
+        pairs = zip(sip.voice_to_voice_ms, streams.voice_to_voice_ms, strict=True)
+        sip.later_ms = [one - other for one, other in pairs]
+    return [sip, streams]
 
 
 async def _talk(phone: Phone, clips: Sequence[Clip], chance: random.Random, found: Found) -> None:
     bot = Listener(phone)
     await phone.until(lambda: bot.speaks, ANSWER_MS)
-    _note(found.greeting_ms, bot.first_ms(0.0))
+    if (greeting_ms := bot.first_ms(0.0)) is not None:
+        found.greeting_ms.append(greeting_ms)
     spoke_ms = 0.0
     for number, clip in enumerate(clips):
         if number % 2 == 0:
@@ -178,15 +188,11 @@ async def _talk(phone: Phone, clips: Sequence[Clip], chance: random.Random, foun
             stopped_ms = bot.stopped_ms(onset_ms)
             if stopped_ms is None or stopped_ms - onset_ms > STOP_MS:
                 found.ignored += 1
-                continue  # what is heard then is no answer
-            found.stop_ms.append(stopped_ms - onset_ms)
-        answer_ms = bot.first_ms(spoke_ms)
-        _note(found.voice_to_voice_ms, None if answer_ms is None else answer_ms - spoke_ms)
-
-
-def _note(values: list[float], value: float | None) -> None:
-    if value is not None:
-        values.append(value)
+            else:
+                found.stop_ms.append(stopped_ms - onset_ms)
+        answer_ms = bot.first_ms(spoke_ms - QUIET_MS)
+        if answer_ms is not None and answer_ms >= spoke_ms:  # else it spoke on, and what is heard is no answer
+            found.voice_to_voice_ms.append(answer_ms - spoke_ms)
 
 
 async def echoes(bed: Bed, number: int) -> list[Found]:
@@ -204,7 +210,7 @@ async def _echo(bed: Bed, carrier: str, number: int) -> Found:
         await phone.until(lambda: bot.quiet_ms >= DONE_MS, FINISH_MS)
         began_ms = phone.plays(speech(said))
         await phone.waits(MARKED_S * 1000 + marks.WITHIN_MS)
-    depth_ms = await _depth_ms(bed.service, caller)
+    depth_ms = await _depth_ms(bed.service, caller, carrier)
     found.buffer_ms.append(depth_ms)
     sent_ms = [began_ms + at * 1000 / RATE for at in begins]
     back = marks.ways(sent_ms, marks.found(phone.heard), phone.at_ms)
@@ -243,14 +249,13 @@ def _taken(folder: Path) -> tuple[bytes, list[tuple[int, float]]] | None:
     return None
 
 
-async def _depth_ms(service: Service, caller: str) -> float:
+async def _depth_ms(service: Service, caller: str, carrier: str) -> float:
     """What PJSIP says of its jitter buffer. Over Media Streams a frame that is in order waits for nothing."""
+    if carrier != CARRIERS[0]:
+        return 0.0
     async with asyncio.timeout(WRITTEN_S):
         while True:
-            records = (await service.timelines()).get(caller, [])
-            if any(each.kind == "call_ended" for each in records):
-                break
+            for record in (await service.timelines()).get(caller, []):
+                if record.kind == "network":
+                    return float(record.fields["buffer_ms"])
             await asyncio.sleep(0.1)
-    await asyncio.sleep(0.2)  # what RTP went through is written last
-    records = (await service.timelines())[caller]
-    return float(next((each.fields.get("buffer_ms", 0) for each in records if each.kind == "network"), 0))

@@ -99,7 +99,7 @@ def test_who_is_alone_pays_for_all_and_a_burst_is_let_in_all_the_same() -> None:
 
 
 costs = st.floats(0.004, 0.02)
-beginnings = st.floats(0.7, 1.3)
+beginnings = st.floats(0.9, 1.6)
 """What the beginning of a call costs, in seconds of it."""
 answers = st.floats(0.0, 3.0)
 

@@ -6,6 +6,8 @@ Either is one steady frequency and next to nothing else, which no voice is for s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from voicebot.audio.frames import FRAME_BYTES, FRAME_MS, RATE
@@ -25,6 +27,8 @@ SHARE = 0.8
 """Of a frame's energy that must be at the frequency."""
 LEAST_DBFS = -43.0
 
+TOGETHER = 8
+"""Frames that are looked at together: one by one most of the time would go into calling numpy."""
 _ANGLES = np.outer(np.arange(LOOK), LOOKED_AT_HZ) * (2 * np.pi / RATE)
 _BASIS = np.hstack([np.cos(_ANGLES), np.sin(_ANGLES)]).astype(np.float32)
 
@@ -36,13 +40,22 @@ class FaxTones:
         self._lasted_ms = [0, 0]
         self._calls = 0
         self._since_ms = 0
+        self._waiting: list[bytes] = []
 
     def push(self, pcm: bytes) -> bool:
-        """Whether, by the end of this frame (160 samples, int16 LE, 8 kHz), it is certain that a machine calls."""
+        """Whether it is certain that a machine calls. A frame (160 samples, int16 LE, 8 kHz) is looked at with those
+        after it, up to 140 ms later."""
+        self._waiting.append(pcm)
+        if len(self._waiting) < TOGETHER:
+            return False
+        waiting, self._waiting = self._waiting, []
+        return True in [self._look(shares) for shares in _shares(waiting)]
+
+    def _look(self, shares: tuple[float, float]) -> bool:
+        """Whether a machine calls for certain by the end of this frame."""
         self._since_ms += FRAME_MS
         if self._since_ms > FORGET_S * 1000:
             self._calls = 0
-        shares = _shares(pcm)
         if max(shares) < SHARE:
             self._lasted_ms[:] = 0, 0
             return False
@@ -55,13 +68,15 @@ class FaxTones:
         return False
 
 
-def _shares(pcm: bytes) -> tuple[float, float]:
-    """How much of the frame's energy is in each tone, 0..1; nothing where it is too soft to matter."""
-    if len(pcm) != FRAME_BYTES or rms_dbfs(pcm) < LEAST_DBFS:
-        return 0.0, 0.0
-    samples = np.frombuffer(pcm, "<i2").astype(np.float32)
-    scale = 2 / LOOK / float(samples @ samples)
-    parts = samples.reshape(2, LOOK) @ _BASIS
-    low, high, answering, *imaginary = (parts * parts).sum(0).tolist()
-    low, high, answering = low + imaginary[0], high + imaginary[1], answering + imaginary[2]
-    return max(low, high) * scale, answering * scale
+def _shares(frames: Sequence[bytes]) -> list[tuple[float, float]]:
+    """How much of each frame's energy is in each tone, 0..1; nothing where it is too soft to matter."""
+    loud = [len(pcm) == FRAME_BYTES and rms_dbfs(pcm) >= LEAST_DBFS for pcm in frames]
+    if not any(loud):
+        return [(0.0, 0.0)] * len(frames)
+    chosen = [pcm for pcm, yes in zip(frames, loud, strict=True) if yes]
+    samples = np.frombuffer(b"".join(chosen), "<i2").astype(np.float32).reshape(len(chosen), -1)
+    energy = LOOK / 2 * np.einsum("ij,ij->i", samples, samples)
+    parts = (samples.reshape(-1, LOOK) @ _BASIS).reshape(len(chosen), 2, 2, len(LOOKED_AT_HZ))
+    found = (parts * parts).sum((1, 2)) / energy[:, None]
+    told = iter([(max(low, high), answering) for low, high, answering in found.tolist()])
+    return [next(told) if yes else (0.0, 0.0) for yes in loud]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import importlib
 import signal
 import socket
@@ -155,6 +156,8 @@ async def work(sock: socket.socket, settings: Settings, make: Make = Runtime) ->
     runtime = make(settings, store)
     try:
         await runtime.start()
+        gc.collect()
+        gc.freeze()  # as the service does
         async with watched(), asyncio.TaskGroup() as group:
             worker = _Worker(runtime, web_config(None), rest_of(settings), group)
             worker.service = link.Link(sock, worker.take, worker.alone)

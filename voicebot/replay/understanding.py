@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voicebot.audio.jitter import Placed
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import Expectation
 from voicebot.core.expectations import expectations
@@ -22,6 +23,7 @@ from voicebot.engines import registry
 from voicebot.engines.base import Asr, EngineConfig, Tts
 from voicebot.errors import UsageError
 from voicebot.replay import dialogues, mixing
+from voicebot.replay.hearing_treatments import SHIPPED, Treatment, treatment
 from voicebot.replay.mixing import PHONE_RATE, WIDE_RATE
 from voicebot.replay.spoken_tasks import Recording, Task, recordings, tasks
 
@@ -91,6 +93,7 @@ async def measure(
             report(row)
 
     takes: dialogues.Takes = {}
+    shipped = treatment(SHIPPED, engine)
     telephone = [c for c in conditions if c.telephone]
     for wide in (True, False):
         here = [c for c in conditions if c.telephone is not wide]
@@ -102,9 +105,9 @@ async def measure(
         try:
             await asr.prepare([*(task.expectation for task in planned), *(expectations(coffee) if orders else ())])
             if orders and wide and telephone:
-                takes = await _cut(Ears(asr, WIDE, found, workers), every[0])
+                takes = await _cut(Ears(asr, WIDE, found, workers, shipped), every[0])
             for condition in here:
-                ears = Ears(asr, condition, found, workers)
+                ears = Ears(asr, condition, found, workers, shipped)
                 for task in planned:
                     add(await _run(ears, task))
                 if orders and condition.telephone:
@@ -122,6 +125,8 @@ class Ears:
     condition: Condition
     found: Sequence[Recording]
     workers: int
+    shipped: Treatment
+    """What a call does to the line."""
 
     async def hear(self, expectation: Expectation, recording: Recording, number: int) -> Words:
         return await self.listen(expectation, await asyncio.to_thread(self._read, recording), recording, number)
@@ -147,8 +152,7 @@ class Ears:
             sound = mixing.babble(sound, others, self.condition.snr_db, rate, number)
         if not self.condition.telephone:
             return mixing.pcm16(sound)
-        pcm = mixing.telephone(sound)
-        return pcm if self.asr.rate == PHONE_RATE else mixing.resampled(pcm, PHONE_RATE, self.asr.rate)
+        return self.shipped.pcm([Placed(mixing.telephone(sound), 0)], self.asr.rate)
 
 
 async def _run(ears: Ears, task: Task) -> list[Row]:

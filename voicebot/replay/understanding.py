@@ -21,13 +21,14 @@ from voicebot.core.expectations import expectations
 from voicebot.core.words import Words
 from voicebot.engines import registry
 from voicebot.engines.base import Asr, EngineConfig, Tts
-from voicebot.errors import UsageError
+from voicebot.errors import PeerError, UsageError
 from voicebot.replay import dialogues, mixing
 from voicebot.replay.hearing_treatments import SHIPPED, Treatment, treatment
 from voicebot.replay.mixing import PHONE_RATE, WIDE_RATE
 from voicebot.replay.spoken_tasks import Recording, Task, recordings, tasks
 
 TALKERS = 4
+TRIES, AGAIN_S = 6, 2.0
 ORDERS = "coffee orders"
 DIALOGUE = f"{ORDERS}, asked and read back"
 
@@ -206,7 +207,17 @@ async def _dialogues(ears: Ears, coffee: Dialplan, orders: Sequence[Recording], 
 
 
 async def hear(asr: Asr, expectation: Expectation, pcm: bytes) -> Words:
-    """The final words of one utterance; empty ones when the engine gives none."""
+    """The final words of one utterance; empty ones when the engine gives none. Nothing is live here: an engine that was
+    too late, on a machine that does other things as well, is asked again. `PeerError` when that does not help."""
+    for _ in range(TRIES - 1):
+        try:
+            return await _once(asr, expectation, pcm)
+        except PeerError:
+            await asyncio.sleep(AGAIN_S)
+    return await _once(asr, expectation, pcm)
+
+
+async def _once(asr: Asr, expectation: Expectation, pcm: bytes) -> Words:
     session = asr.open(expectation)
     frame = asr.rate // 50 * 2
     for at in range(0, len(pcm), frame):

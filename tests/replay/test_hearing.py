@@ -149,7 +149,8 @@ def test_the_table_the_rows_and_the_plot_are_written(tmp_path: Path, monkeypatch
         for digit in ("two", "five"):
             name = DATA / f"digits/{digit}.flac"
             writer.writerow([name, "alphanumeric_moonshine", "moonshine:petewarden", digit, "", 16000])
-    arguments = ["measure", "hearing", str(tmp_path), "--lines", "8 kHz", "--out", str(tmp_path), "--engine"]
+    some = ["--lines", "8 kHz", "--treatments", "untreated,neural,shipped"]
+    arguments = ["measure", "hearing", str(tmp_path), *some, "--out", str(tmp_path), "--engine"]
     printed = CliRunner().invoke(
         app, [*arguments, "pocketsphinx", "--engine", "faster_whisper"], catch_exceptions=False
     )
@@ -158,7 +159,7 @@ def test_the_table_the_rows_and_the_plot_are_written(tmp_path: Path, monkeypatch
     with (tmp_path / "hearing.csv").open(newline="") as file:
         rows = {row["treatment"]: (row["right"], row["total"]) for row in csv.DictReader(file)}
     assert ("2", "2") == rows["neural"]
-    assert {"untreated", "off", "classical", "neural", "neural+level", "shipped"} <= rows.keys()
+    assert ["untreated", "neural", "shipped"] == list(rows)
     assert "<svg" in (tmp_path / "hearing.svg").read_text()
     assert 8 == (tmp_path / "listening.html").read_text().count("audio/flac")
 

@@ -19,7 +19,7 @@ from voicebot.config import Settings
 from voicebot.engines.base import EngineConfig
 from voicebot.engines.registry import load
 from voicebot.replay import bench as benching
-from voicebot.replay.bench_bandwidth import extension_costs
+from voicebot.replay.bench_bandwidth import extension_costs, treatment_costs
 from voicebot.replay.bench_sip import sip_cost
 from voicebot.replay.overlap import EARLY_MS, first_audio
 from voicebot.replay.stand_in import FIRST_AUDIO_S, FIRST_TOKEN_S, TOKENS_S
@@ -58,7 +58,14 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
     extensions = extension_costs(b"".join(orders))
     for each in extensions:
         console.print(
-            f"Bandwidth extension, {each.mode}: {each.cpu_ms_per_s} ms of CPU a second; holds back {each.delay_ms} ms."
+            f"Bandwidth extension, {each.name}: {each.cpu_ms_per_s} ms of CPU a second; holds back {each.delay_ms} ms."
+        )
+    treatments = treatment_costs(b"".join(orders))
+    for each in treatments:
+        begins = f", {each.first_ms} in the beginning" if each.first_ms > each.delay_ms else ""
+        console.print(
+            f"In front of a recogniser, {each.name}: {each.cpu_ms_per_s} ms of CPU a second; "
+            f"holds back {each.delay_ms} ms{begins}."
         )
     sip = None
     if not lacking(Settings().model_copy(update={"sip_port": 1, "sip_workers": 1})):
@@ -93,6 +100,7 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
     return {
         "media_path": [asdict(c) for c in costs],
         "bandwidth": [asdict(each) for each in extensions],
+        "treatments": [asdict(each) for each in treatments],
         "conversation": asdict(answers),
         "first_audio": asdict(first),
         "sip": asdict(sip) if sip else None,

@@ -48,8 +48,10 @@ def hearing(
     console, cells = Console(), list[hearings.Cell]()
     chosen = [line for line in hearings.LINES if lines in line.name]
     some = tuple(filter(None, treatments.split(",")))
-    for name in engine or ["pocketsphinx"]:
-        options: dict[str, Any] = {"model": model} if model and name != "pocketsphinx" else {}
+    if Path(model).exists():  # a name in the catalogue otherwise
+        model = str(Path(model).absolute())
+    for name in (each.replace("-", "_") for each in engine or [hearings.POCKETSPHINX]):
+        options: dict[str, Any] = {"model": model} if model and name != hearings.POCKETSPHINX else {}
         plan = hearings.Plan(name, options, chosen, some, limit, noisy, workers)
         try:
             with console.status("Listening…") as status:

@@ -30,7 +30,7 @@ from voicebot.replay.mixing import PHONE_RATE, WIDE_RATE, Sound
 from voicebot.replay.spoken_tasks import Recording, Task, recordings, tasks
 from voicebot.replay.understanding import TALKERS, hear
 
-POCKETSPHINX = "pocketsphinx"
+POCKETSPHINX, WHISPERS = "pocketsphinx", ("whisper", "faster_whisper")
 FIRST = 40
 """Orders that earlier figures were about."""
 BUNDLED_MEAN = "40,3,-1"
@@ -126,22 +126,27 @@ async def measure(folder: Path, coffee: Dialplan, plan: Plan, report: Callable[[
     if not judged(found, coffee, 1):
         raise UsageError(f"No recording in {folder} is of a category that can be measured.")
     cells: list[Cell] = []
-    for line in plan.lines:
-        few = plan.limit if line in (WIDE, PHONE) else min(plan.limit or plan.noisy_limit, plan.noisy_limit)
-        wanted = judged(found, coffee, few)
-        for name in treatments(plan, line):
-            asr = await _started(plan, line, name)
-            try:
+    asr: Asr | None = None
+    try:
+        for line in (each for each in plan.lines if not each.noise or noises(found, each)):
+            few = plan.limit if line in (WIDE, PHONE) else min(plan.limit or plan.noisy_limit, plan.noisy_limit)
+            wanted = judged(found, coffee, few)
+            for name in treatments(plan, line):
+                if asr is None or plan.engine == POCKETSPHINX:  # whose settings go by line and treatment
+                    if asr is not None:
+                        await asr.close()
+                    asr = await _started(plan, line, name)
                 await asr.prepare([*(task.expectation for task, _ in wanted), *expectations(coffee)])
+                source = Source(found, line, treatment(name, plan.engine), asr.rate)
                 for task, part in wanted:
                     if line is WIDE and task.recordings[0].rate < WIDE_RATE:
                         continue  # no wide-band recording was made of these
-                    source = Source(found, line, treatment(name, plan.engine), asr.rate)
                     right, total = await _heard(asr, source, task, plan.workers)
                     cells.append(Cell(plan.engine, line.name, name, task.name, part, right, total))
                     report(cells[-1])
-            finally:
-                await asr.close()
+    finally:
+        if asr is not None:
+            await asr.close()
     return cells
 
 
@@ -163,6 +168,8 @@ async def _started(plan: Plan, line: Line, name: str) -> Asr:
         options["rate"] = PHONE_RATE if line.telephone else WIDE_RATE
         if name == UNTREATED:
             options["tuning"] = {"mean": BUNDLED_MEAN}
+    elif plan.engine in WHISPERS:
+        options.setdefault("deadline_s", 60)  # nothing is live here
     mode = treatment(name, plan.engine).hears.bandwidth.mode
     config = EngineConfig(options=options, workers=plan.workers, bandwidth=mode)
     asr: Asr = registry.load("asr", plan.engine).create(config)
@@ -209,19 +216,17 @@ class Source:
         line = self.line
         sound = mixing.edged(mixing.read(recording.file, rate), rate, number)
         if line.noise:
-            sound = mixing.babble(sound, self._noises(recording, number, rate), line.snr_db, rate, number)
+            some = noises(self.found, line, recording.speaker, number)
+            sound = mixing.babble(sound, [mixing.read(each.file, rate) for each in some], line.snr_db, rate, number)
         return sound * np.float32(10 ** (line.gain_db / 20))
 
-    def _noises(self, recording: Recording, number: int, rate: int) -> list[Sound]:
-        """Four other people, or the one noise of that name."""
-        if self.line.noise == "babble":
-            crowd = [r for r in self.found if r.category == "read_an4" and r.speaker != recording.speaker]
-            some = random.Random(number).sample(crowd, min(TALKERS, len(crowd)))
-        else:
-            some = [r for r in self.found if r.category == "noise" and self.line.noise in r.file.name][:1]
-        if not some:
-            raise UsageError(f"The folder has nothing to make the line {self.line.name!r} of.")
-        return [mixing.read(each.file, rate) for each in some]
+
+def noises(found: Sequence[Recording], line: Line, speaker: str = "", number: int = 0) -> list[Recording]:
+    """Four people other than the speaker, or the one noise of that name; nothing where the folder has none."""
+    if line.noise == "babble":
+        crowd = [r for r in found if r.category == "read_an4" and r.speaker != speaker]
+        return random.Random(number).sample(crowd, min(TALKERS, len(crowd)))
+    return [r for r in found if r.category == "noise" and line.noise in r.file.name][:1]
 
 
 def won_back(cells: Sequence[Cell], cell: Cell) -> float | None:

@@ -26,6 +26,11 @@ from voicebot.replay.spoken_tasks import Recording
 
 WINDOW = 512
 SPEECH_DB, FLOOR_DB, SHOWN_DB = 40.0, -90.0, 70.0
+STYLE = (
+    "<style>body{font-family:sans-serif;margin:1em}div{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0;width:300px}"
+    "img{display:block;width:100%;height:257px;border:1px solid #ccc}audio{width:100%}</style>"
+    "<p>Spectrograms from 0 (below) to 8 kHz; a telephone ends half-way.</p>"
+)
 Power = npt.NDArray[np.float64]
 
 
@@ -91,13 +96,14 @@ def page(recordings: Sequence[Recording], table: Sequence[Distance]) -> str:
     rows = "".join(f"<tr><td>{d.mode}<td>{d.lsd_db} dB<td>{d.recordings}" for d in table)
     parts = [f"<h1>Above 4 kHz</h1><table><tr><th>way<th>LSD, 4-8 kHz<th>recordings{rows}</table>"]
     for recording in recordings:
-        parts.append(f"<h2>{escape(recording.file.name)}</h2>")
+        parts.append(f"<h2>{escape(recording.file.name)}</h2><div>")
         for name, sound in ways(recording).items():
             file = io.BytesIO()
             soundfile.write(file, sound, WIDE_RATE, format="FLAC")
-            parts.append(f"<p>{name}<br>{_data('img', 'image/png', picture(sound))}<br>")
-            parts.append(_data("audio controls", "audio/flac", file.getvalue()))
-    return f'<!doctype html><meta charset="utf-8"><title>Bandwidth extension</title>{"".join(parts)}\n'
+            parts.append(f"<figure><figcaption>{name}</figcaption>{_data('img', 'image/png', picture(sound))}")
+            parts.append(_data("audio controls", "audio/flac", file.getvalue()) + "</figure>")
+        parts.append("</div>")
+    return f'<!doctype html><meta charset="utf-8"><title>Bandwidth extension</title>{STYLE}{"".join(parts)}\n'
 
 
 def _data(tag: str, kind: str, data: bytes) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.phone import Phone
+from tests.peers.twilio_rest import ACCOUNT, twilio_rest
 from tests.service.world import STREAM_HEADERS, Service, serving, token_of, until
 from voicebot.config import Settings
 from voicebot.core.plan import Transfer
@@ -110,6 +111,17 @@ async def test_web_hooks_find_their_call_in_whichever_process_it_is(service: Ser
     await service.hook("/twilio/status", CallSid="CA3", CallStatus="completed")
     assert (1000, "caller_hangup") == await hangs.is_left()
     assert {"CA1": "transfer", "CA2": "bot_hangup", "CA3": "caller_hangup"} == await ended(service)
+
+
+async def test_another_process_asks_twilio_to_hang_up_with_the_service_s_credentials(tmp_path: Path) -> None:
+    with twilio_rest() as twilio:
+        given = {"twilio_account_sid": ACCOUNT, "twilio_api_url": twilio.url}
+        async with serving(tmp_path, crew=CREW, workers=2, **given) as service, AsyncExitStack() as stack:
+            phone = await Calls(service, stack).one()
+            assert {0: 0, 1: 1} == crew(service).loads()
+            await phone.press("9")
+            await until(lambda: twilio.asked)
+            assert [("CA1", {"Status": "completed"})] == twilio.asked
 
 
 async def test_whom_nobody_took_is_back_in_the_process_that_knows_the_conversation(

@@ -39,6 +39,7 @@ BELOW["call"] = BELOW["carriers"] | {"carriers", "engines"}
 BELOW["service"] = BELOW["replay"] = BELOW["call"] | {"call"}
 BELOW["commands"] = BELOW["call"] | {"call", "service", "replay"}
 BELOW["cli"] = BELOW["commands"] | {"commands"}
+BELOW["start"] = {"cli", "commands"}
 BELOW["__main__"] = {"cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from voicebot import __version__
 from voicebot.commands import (
@@ -24,6 +20,7 @@ from voicebot.commands import (
     models,
     native,
     replay,
+    running,
     serve,
     settings,
     sip,
@@ -32,7 +29,6 @@ from voicebot.commands import (
     turns,
     twilio,
 )
-from voicebot.errors import VoicebotError
 
 app = typer.Typer(
     help="A telephone voicebot service: SIP, Twilio, a browser or a recording in; a conversation out.",
@@ -70,9 +66,5 @@ def version() -> None:
 
 
 def main() -> None:
-    """Entry point: what went wrong is one sentence, not a traceback."""
-    try:
-        app()
-    except VoicebotError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, markup=True)
-        sys.exit(2)
+    """Runs any of them."""
+    running.run(app)

@@ -72,7 +72,7 @@ async def served(folder: Path, **more: str) -> AsyncIterator[Served]:
     given = {"VOICEBOT_DATA_DIR": str(folder / "data"), "VOICEBOT_DIALPLANS": str(folder / "waiting.yaml")}
     given |= {"VOICEBOT_SIP_WORKERS": "0", "PYTHONPATH": str(Path(__file__).parents[2])}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("VOICEBOT_")} | given | more
-    command = (sys.executable, "-c", "from voicebot.cli import main; main()", "serve", "--port", "0")
+    command = (sys.executable, "-c", "from voicebot.start import main; main()", "serve", "--port", "0")
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, cwd=folder, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from voicebot.cli import main
+from voicebot.start import main
 
 
 def tell(*_: object) -> None:

@@ -83,6 +83,7 @@ async def test_nothing_is_loaded_after_a_call_was_answered(tmp_path: Path, monke
     assert {"turn", "hold"} <= {record.kind for record in records}
     assert "call_ended" == records[-1].kind
     assert {"voicebot.call.session", "onnxruntime"} <= before
+    assert set() == {name for name in before if name.startswith(("voicebot.replay", "voicebot.cli", "jiwer"))}
     assert set() == after - before
     assert set() == left - opened
     assert not any("onnxruntime" in file for file in left)  # its maker would be told of every model

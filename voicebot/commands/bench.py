@@ -21,6 +21,7 @@ from voicebot.engines.registry import load
 from voicebot.replay import bench as benching
 from voicebot.replay.bench_bandwidth import extension_costs, treatment_costs
 from voicebot.replay.bench_sip import sip_cost
+from voicebot.replay.bench_start import LATER, starts
 from voicebot.replay.overlap import EARLY_MS, first_audio
 from voicebot.replay.stand_in import FIRST_AUDIO_S, FIRST_TOKEN_S, TOKENS_S
 from voicebot.service.sip import lacking
@@ -42,12 +43,22 @@ def bench(
 
 async def _bench(turns: int, console: Console) -> dict[str, object]:
     console.print(f"[dim]{platform.platform()}, Python {platform.python_version()}[/]\n")
+    has_sip = not lacking(Settings().model_copy(update={"sip_port": 1, "sip_workers": 1}))
     caller = load("tts", "espeak").create(EngineConfig("en-US", "en-us+klatt"))
     await caller.start()
     try:
         orders = [await benching.speak(caller, ORDERS[turn % len(ORDERS)]) for turn in range(turns)]
     finally:
         await caller.close()
+    with console.status("Starting…"):
+        started = await starts(sip=has_sip)
+    if started:
+        new, again = started
+        console.print(
+            f"voicebot serve is ready after {again.ready_s:.1f} s, over SIP after {again.sip_s:.1f} s, with "
+            f"{again.cpu_s:.1f} s of CPU (median of {LATER}); the first time, with nothing on disk, after "
+            f"{new.ready_s:.1f} s, with {new.cpu_s:.1f} s of CPU.\n"
+        )
     costs = await benching.media_path(b"".join(orders))
     table = Table(title="CPU for each 20 ms of one call", box=None)
     table.add_column("step")
@@ -68,7 +79,7 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
             f"holds back {each.delay_ms} ms{begins}."
         )
     sip = None
-    if not lacking(Settings().model_copy(update={"sip_port": 1, "sip_workers": 1})):
+    if has_sip:
         with console.status("Calling over SIP…"):
             sip = await sip_cost()
     if sip:
@@ -104,4 +115,5 @@ async def _bench(turns: int, console: Console) -> dict[str, object]:
         "conversation": asdict(answers),
         "first_audio": asdict(first),
         "sip": asdict(sip) if sip else None,
+        "start": [asdict(each) for each in started] if started else None,
     }

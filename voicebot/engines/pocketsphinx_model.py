@@ -172,6 +172,7 @@ def from_json(data: bytes) -> tuple[Expectation, dict[str, str]]:
 
 def main() -> int:
     """Build the expectations on standard input, one JSON object a line, into the folder named by the argument."""
+    os.nice(10)  # calls may be up
     for line in sys.stdin.buffer:
         try:
             build(*from_json(line), sys.argv[1])

@@ -30,7 +30,7 @@ TOKEN = secrets.token_hex(16)
 PUBLIC = "https://voicebot.test"
 """What Twilio believes it calls: signatures are over this."""
 START_S, STOP_S = 120.0, 15.0
-SERVE = ("-c", "from voicebot.cli import main; main()", "serve")
+SERVE = ("-c", "from voicebot.start import main; main()", "serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +92,17 @@ async def serving(
             "drain_seconds": "1",
             **settings,
         }
-        environment = _environment() | {f"VOICEBOT_{name.upper()}": value for name, value in given.items()}
+        everything = environment() | {f"VOICEBOT_{name.upper()}": value for name, value in given.items()}
         command = (sys.executable, *program, "--port", "0")
         async with (
-            running(command, environment, folder, cores) as (pid, url, _),
+            running(command, everything, folder, cores) as (pid, url, _),
             httpx.AsyncClient(base_url=url, timeout=15, trust_env=False) as web,
         ):
             yield Service(web, pid, folder / "data")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Ours, without what the operator of this machine has set; our own modules are found."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("VOICEBOT_", "OPENAI_"))}
     root = str(Path(__file__).parents[2])
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH", ""))))}

@@ -53,6 +53,15 @@ def usage(pid: int) -> Usage:
     return Usage(*(sum(column) for column in zip(*found, strict=True)))
 
 
+def cpu_with_children_s(pid: int) -> float:
+    """What a process and all that it started have used, those included that are gone and were waited for."""
+    ticks = 0
+    for each in (pid, *_children(pid)):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _children(pid: int) -> list[int]:
     listed = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [*listed, *(below for each in listed for below in _children(each))]

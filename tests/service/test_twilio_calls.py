@@ -357,6 +357,17 @@ async def test_a_loop_that_is_behind_takes_no_new_call_and_keeps_those_that_rang
     await until(lambda: "busy" in {row.detail for row in service.store.list()})
 
 
+async def test_calls_that_were_let_in_and_are_on_their_way_take_up_room(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.runtime.pulse, "full", lambda coming: coming >= 2)
+    first, _ = [await token_of(service, CallSid=f"CA{number}") for number in (1, 2)]
+    assert ["Reject busy"] == verbs(await service.hook("/twilio/voice", CallSid="CA3"))
+    async with phone(service, first) as caller:  # it is up, and the runtime counts it itself
+        await caller.hears()
+        assert "Connect" == verbs(await service.hook("/twilio/voice", CallSid="CA4"))[0]
+
+
 async def test_one_caller_has_only_so_many_lines(tmp_path: Path) -> None:
     async with serving(tmp_path, max_calls_per_caller=1) as service, phone(service, await token_of(service)) as caller:
         await caller.hears()

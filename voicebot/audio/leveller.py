@@ -21,8 +21,8 @@ UP_DB, DOWN_DB = 30.0, 12.0
 LEARN_MS, HOLD_MS, BEFORE_MS = 200, 500, 200
 """Voice that is listened to before it goes out, the longest that is waited for so much, and what is held back of the
 quiet before it: soft consonants lie there."""
-OVER_FLOOR_DB, LEAST_VOICE_DBFS = 12.0, -62.0
-"""A frame of voice is so far above the quietest, and not softer than this."""
+OVER_FLOOR_DB, LEAST_VOICE_DBFS = 18.0, -56.0
+"""A frame of voice is so far above the quietest, and not softer than this; a breath before a word is none."""
 LOUD_DB = 15.0
 """Frames that much below the level, or the loudest while it is learnt, are no part of it."""
 FLOOR_RISE_DB = 0.05

@@ -16,13 +16,14 @@ import numpy.typing as npt
 from voicebot.audio.frames import FRAME_MS, FRAME_SAMPLES
 
 LEAST_DBFS, MOST_DBFS = -30.0, -22.0
-"""A voice whose loud frames lie between stays as it is; others are brought to the nearer edge."""
+"""To these a voice is brought that is softer or louder by more than `LEFT_DB`; up to twice that, not wholly."""
+LEFT_DB = 3.0
 UP_DB, DOWN_DB = 30.0, 12.0
 LEARN_MS, HOLD_MS, BEFORE_MS = 200, 500, 200
 """Voice that is listened to before it goes out, the longest that is waited for so much, and what is held back of the
 quiet before it: soft consonants lie there."""
-OVER_FLOOR_DB, LEAST_VOICE_DBFS = 12.0, -62.0
-"""A frame of voice is so far above the quietest, and not softer than this."""
+OVER_FLOOR_DB, LEAST_VOICE_DBFS = 18.0, -56.0
+"""A frame of voice is so far above the quietest, and not softer than this; a breath before a word is none."""
 LOUD_DB = 15.0
 """Frames that much below the level, or the loudest while it is learnt, are no part of it."""
 FLOOR_RISE_DB = 0.05
@@ -79,9 +80,7 @@ class Leveller:
         """What the level asks for."""
         if self._level_dbfs is None:
             return 0.0
-        if self._level_dbfs < LEAST_DBFS:
-            return min(LEAST_DBFS - self._level_dbfs, UP_DB)
-        return max(MOST_DBFS - self._level_dbfs, -DOWN_DB) if self._level_dbfs > MOST_DBFS else 0.0
+        return _taken_up(LEAST_DBFS - self._level_dbfs, UP_DB) - _taken_up(self._level_dbfs - MOST_DBFS, DOWN_DB)
 
     def _learnt_enough(self) -> bool:
         voice, waited = len(self._learnt), len(self._held)
@@ -112,6 +111,11 @@ class Leveller:
             self._gain_db = now
             given.append(frame if before == now == 0 else _scaled(frame, before, now))
         return given
+
+
+def _taken_up(off_db: float, most_db: float) -> float:
+    """Of what a level is off, what is made good: nothing of a little, all of much."""
+    return max(0.0, min(2 * (off_db - LEFT_DB), off_db, most_db))
 
 
 def _dbfs(frame: Samples) -> float:

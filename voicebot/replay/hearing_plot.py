@@ -15,7 +15,7 @@ BAR, GAP, HEIGHT, LEFT, HEAD, FOOT, KEY = 22, 36, 180, 50, 44, 30, 150
 
 def plot(cells: Sequence[Cell]) -> str:
     """Shares right, of every recogniser."""
-    colours = dict(zip(dict.fromkeys(c.treatment for c in cells), COLOURS * 3, strict=False))
+    colours = dict(zip(dict.fromkeys(c.treatment for c in cells if c.treatment != AS_IT_IS), COLOURS * 3, strict=False))
     parts, wide_px, y = _key(colours), LEFT + KEY * (len(colours) + 1), HEAD
     for engine, line in dict.fromkeys((c.engine, c.line) for c in cells if c.treatment != AS_IT_IS):
         panel, right = _panel([c for c in cells if c.engine == engine], line, colours, y)

@@ -135,6 +135,7 @@ def test_a_folder_without_a_manifest_is_refused_in_one_sentence(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_real_recordings_are_measured_through_a_telephone(tmp_path: Path, coffee: Dialplan) -> None:
     order = json.dumps({"slots": {"coffeeDrink": "iced mocha", "sugarAmount": "a bit of sugar"}})
     with (tmp_path / "MANIFEST.csv").open("w", newline="") as file:

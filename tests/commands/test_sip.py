@@ -24,3 +24,11 @@ def test_a_line_for_each_service_and_how_it_answers(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_address_is_said_so() -> None:
     result = CliRunner().invoke(app, ["sip", "workers", "nowhere"])
     assert isinstance(result.exception, UsageError)
+
+
+def test_who_has_no_accounts_is_told_how_to_have_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VOICEBOT_SIP_ACCOUNTS", raising=False)
+    result = CliRunner().invoke(app, ["sip", "accounts"])
+    assert isinstance(result.exception, UsageError)
+    assert "VOICEBOT_SIP_ACCOUNTS" in str(result.exception)

@@ -46,6 +46,8 @@ def accounts() -> None:
         known = sip_accounts.accounts(settings.sip_accounts.get_secret_value())
     except ValueError as error:
         raise UsageError(f"VOICEBOT_SIP_ACCOUNTS: {error}.") from None
+    if not known:
+        raise UsageError("There are no accounts. VOICEBOT_SIP_ACCOUNTS=sip:101:secret@pbx.example.com is one.")
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     used = _registrars(f"http://{host}:{settings.port}/metrics", settings.console_token.get_secret_value())
     for number, account in enumerate(known, 1):

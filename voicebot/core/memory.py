@@ -28,7 +28,7 @@ class Memory:
 
     def __init__(self, reader: Reader, now: datetime, caller: str, headers: Mapping[str, str]) -> None:
         self._reader, self._now, self._caller = reader, now, caller
-        self._headers = call_headers.values(reader.plan, headers)
+        self._headers = call_headers.values(reader.headers, headers)
         self.filled: dict[str, Filled] = {}
         self._results: dict[str, str] = {}
         self._constants = constants(reader.plan)

@@ -183,7 +183,7 @@ def situation(plan: Dialplan, now_iso: str, caller: str, headers: Mapping[str, s
         lines.append(f"Opening hours: {say.opening_hours(plan.hours).rstrip('.')}.{state}")
     if caller and any(_type(slot, spec) == "phone" for n in plan.nodes.values() for slot, spec in n.collect.items()):
         lines.append(f"The call comes from {caller}; offer it where a callback number is needed.")
-    if came := call_headers.values(plan, headers):
+    if came := call_headers.values(reader_of(plan).headers, headers):
         shown = [
             f'{slot} = "{call_headers.spoken(value)}"' if value else f"{slot}: none" for slot, value in came.items()
         ]

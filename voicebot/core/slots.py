@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any
 
-from voicebot.core import kinds, manners
+from voicebot.core import call_headers, kinds, manners
 from voicebot.core import lexicon as names
 from voicebot.core.grammar import Choice, Node, Word
 from voicebot.core.grammar import parse as parse_phrase
@@ -90,6 +90,8 @@ class Reader:
             for name, values in self.choices.items()
         }
         self.slots = _slots(plan)
+        self.headers = call_headers.mentioned(plan)
+        """Slots of the headers that it mentions."""
         self.kept: dict[tuple[str, ...], Any] = {}
         """What other modules derive from the dialplan once: expectations, classifiers."""
         self.known = frozenset(leaf.text for leaf in self._leaves() if isinstance(leaf, Word)) | _NEVER_MENDED

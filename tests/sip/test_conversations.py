@@ -10,7 +10,7 @@ import pytest
 
 from tests.sip.world import needs_pjsua2
 from voicebot.replay import carriers, shipped
-from voicebot.replay.carrier import serving
+from voicebot.replay.carrier import free_port, serving
 from voicebot.replay.carriers import CARRIERS, Bed, Found
 from voicebot.replay.shipped import SCRIPTS, Whole
 
@@ -20,7 +20,7 @@ pytestmark = [needs_pjsua2, pytest.mark.slow, pytest.mark.timeout(240)]
 
 async def test_whoever_calls_a_dialplan_that_ships_is_served_to_the_end_and_marks_come_back(tmp_path: Path) -> None:
     """One service and one minute for all: four calls over SIP, one over Media Streams."""
-    voices, port = shipped.voices(ROOT / "tests/data"), carriers.free_port()
+    voices, port = shipped.voices(ROOT / "tests/data"), free_port()
     plans = shipped.plans(ROOT / "dialplans") | carriers.plans(tmp_path)
     async with serving(plans, carriers.PROGRAM, sip_port=str(port)) as service:
         bed = Bed(service, port, tmp_path)

@@ -23,7 +23,7 @@ from voicebot.errors import UsageError
 from voicebot.replay import carriers as measuring
 from voicebot.replay import carriers_report as report
 from voicebot.replay import shipped, turn_clips
-from voicebot.replay.carrier import serving
+from voicebot.replay.carrier import free_port, serving
 from voicebot.replay.carriers import CARRIERS, Found
 from voicebot.replay.shipped import Whole
 from voicebot.replay.turn_clips import Clip
@@ -68,7 +68,7 @@ async def _measured(
 ) -> tuple[list[Found], list[Whole]]:
     found = [Found(carrier) for carrier in CARRIERS]
     with tempfile.TemporaryDirectory(prefix="voicebot-carriers-") as name:
-        folder, port = Path(name), measuring.free_port()
+        folder, port = Path(name), free_port()
         plans = {**measuring.plans(folder), **plans}
         async with serving(plans, measuring.PROGRAM, sip_port=str(port)) as service:
             bed = measuring.Bed(service, port, folder)

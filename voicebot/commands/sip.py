@@ -14,7 +14,7 @@ from rich.console import Console
 
 from voicebot.commands import settings as listing
 from voicebot.core import sip, sip_accounts
-from voicebot.core.sip import Address, Request, Response
+from voicebot.core.sip import Address, Response
 from voicebot.errors import PeerError, UsageError
 
 app = typer.Typer(no_args_is_help=True)
@@ -94,7 +94,8 @@ async def _state(place: Address) -> str:
         return f"cannot be reached: {error.strerror or error}"
     started = time.monotonic()
     try:
-        side.sendto(_options(place, side.get_extra_info("sockname")[:2]).encode())
+        ours = Address(*side.get_extra_info("sockname")[:2])
+        side.sendto(sip.options(place, ours, secrets.token_hex(8)).encode())
         async with asyncio.timeout(ANSWER_S):
             answer = sip.parse(await answers.get())
     except TimeoutError:
@@ -105,19 +106,6 @@ async def _state(place: Address) -> str:
     return (
         f"answers {answer.code} {answer.reason} after {took_ms} ms" if isinstance(answer, Response) else "talks no SIP"
     )
-
-
-def _options(place: Address, ours: tuple[str, int]) -> Request:
-    nonce = secrets.token_hex(8)
-    headers = (
-        ("Via", f"SIP/2.0/UDP {ours[0]}:{ours[1]};rport;branch={sip.COOKIE}{nonce}"),
-        ("Max-Forwards", "1"),
-        ("From", f"<sip:voicebot@{ours[0]}>;tag={nonce}"),
-        ("To", f"<sip:{place.host}:{place.port}>"),
-        ("Call-ID", nonce),
-        ("CSeq", "1 OPTIONS"),
-    )
-    return Request("OPTIONS", f"sip:{place.host}:{place.port}", headers, b"")
 
 
 class _Taker(asyncio.DatagramProtocol):

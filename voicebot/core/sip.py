@@ -329,6 +329,19 @@ def answer(
     return Response(code, REASONS[code], (*kept, *headers), body)
 
 
+def options(to: Address, ours: Address, nonce: str) -> Request:
+    """Ask somebody how they are; `nonce` makes it another question."""
+    headers = (
+        ("Via", f"SIP/2.0/UDP {ours.host}:{ours.port};rport;branch={COOKIE}{nonce}"),
+        ("Max-Forwards", "1"),
+        ("From", f"<sip:voicebot@{ours.host}>;tag={nonce}"),
+        ("To", f"<sip:{to.host}:{to.port}>"),
+        ("Call-ID", nonce),
+        ("CSeq", "1 OPTIONS"),
+    )
+    return Request("OPTIONS", f"sip:{to.host}:{to.port}", headers, b"")
+
+
 def received(request: Request, source: Address) -> Request:
     """With the address it truly came from in its top Via (§18.2.1, RFC 3581 §4)."""
     top, *others = vias(request.headers)

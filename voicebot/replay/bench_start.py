@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from voicebot.replay.carrier import SERVE, environment
+import httpx
+
+from voicebot.core.sip import Address, Response, options, parse
+from voicebot.replay.carrier import SERVE, environment, free_port
 from voicebot.replay.load_figures import cpu_with_children_s
 
 LOOPBACK = "127.0.0.1"
 LATER = 5
 DEADLINE_S = 120.0
 LOOK_EVERY_S = 0.02
-OPTIONS = (
-    "OPTIONS sip:bench@{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n"
-    "From: <sip:bench@{own}>;tag=1\r\nTo: <sip:bench@{host}>\r\nCall-ID: {number}@bench\r\nCSeq: 1 OPTIONS\r\n"
-    "Content-Length: 0\r\n\r\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def middle(found: Sequence[Start]) -> Start:
 
 async def start(data: Path, sip: bool = True, settings: Mapping[str, str] = {}) -> Start:
     """One, stopped again. The dialplans are those of the folder we are in. `TimeoutError` when it does not come."""
-    ports = _free(socket.SOCK_STREAM), _free(socket.SOCK_DGRAM)
+    ports = free_port(socket.SOCK_STREAM), free_port()
     given = {"PORT": str(ports[0]), "SIP_PORT": str(ports[1]) if sip else "0", "DATA_DIR": str(data), **settings}
     everything = environment() | {f"VOICEBOT_{name}": value for name, value in given.items()}
     began_s = time.monotonic()
@@ -77,40 +75,31 @@ async def start(data: Path, sip: bool = True, settings: Mapping[str, str] = {}) 
 
 async def _ready(port: int) -> None:
     """It listens from the beginning, and answers when it is ready."""
-    while True:
-        try:
-            reader, writer = await asyncio.open_connection(LOOPBACK, port)
-        except OSError:
+    async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}", timeout=None, trust_env=False) as web:
+        while True:
+            try:
+                if (await web.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:  # nobody is there yet
+                pass
             await asyncio.sleep(LOOK_EVERY_S)
-            continue
-        writer.write(f"GET /readyz HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
-        answer = await reader.read(100)
-        writer.close()
-        if answer.startswith(b"HTTP/1.1 200"):
-            return
 
 
 async def _sip(port: int, began_s: float) -> float:
-    loop = asyncio.get_running_loop()
+    loop, to = asyncio.get_running_loop(), Address(LOOPBACK, port)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.setblocking(False)
-        phone.connect((LOOPBACK, port))
-        own = f"{LOOPBACK}:{phone.getsockname()[1]}"
+        phone.connect(to)
+        ours = Address(*phone.getsockname())
         number = 0
         while True:
             number += 1
             try:
-                phone.send(OPTIONS.format(host=LOOPBACK, port=port, own=own, number=number).encode())
+                phone.send(options(to, ours, f"start{number}").encode())
                 async with asyncio.timeout(10 * LOOK_EVERY_S):
-                    answer = await loop.sock_recv(phone, 2000)
+                    answer = parse(await loop.sock_recv(phone, 2000))
             except (TimeoutError, OSError):  # nobody is there yet
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
-            if answer.startswith(b"SIP/2.0 200"):
+            if isinstance(answer, Response) and answer.code == 200:
                 return time.monotonic() - began_s
-
-
-def _free(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import secrets
+import socket
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
@@ -67,6 +68,22 @@ class Service:
             records = (await self.web.get(f"/api/calls/{row['id']}/timeline")).json()
             found[str(row["caller"])] = [_record(each) for each in records]
         return found
+
+    async def written(self, caller: str, kind: str, seconds: float) -> list[Record]:
+        """The timeline of a caller's call, once there is a record of that kind. `TimeoutError` when none comes."""
+        async with asyncio.timeout(seconds):
+            while True:
+                records = (await self.timelines()).get(caller, [])
+                if any(each.kind == kind for each in records):
+                    return records
+                await asyncio.sleep(0.1)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port of this machine that nobody has just now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _record(data: Mapping[str, Any]) -> Record:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,7 +19,7 @@ from voicebot.audio.frames import RATE
 from voicebot.replay import marks
 from voicebot.replay.carrier import Service
 from voicebot.replay.listener import Listener, Phone
-from voicebot.replay.sip_telephone import HOST, sip_calling
+from voicebot.replay.sip_telephone import sip_calling
 from voicebot.replay.telephone import Speech, calling, speech
 from voicebot.replay.turn_bench import line_noise
 from voicebot.replay.turn_clips import Clip
@@ -137,13 +136,6 @@ def plans(folder: Path) -> dict[str, str]:
     return found
 
 
-def free_port() -> int:
-    """A UDP port that nobody has just now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 # --- what is measured ------------------------------------------------------------------------------------------------
 
 
@@ -253,9 +245,5 @@ async def _depth_ms(service: Service, caller: str, carrier: str) -> float:
     """What PJSIP says of its jitter buffer. Over Media Streams a frame that is in order waits for nothing."""
     if carrier != CARRIERS[0]:
         return 0.0
-    async with asyncio.timeout(WRITTEN_S):
-        while True:
-            for record in (await service.timelines()).get(caller, []):
-                if record.kind == "network":
-                    return float(record.fields["buffer_ms"])
-            await asyncio.sleep(0.1)
+    records = await service.written(caller, "network", WRITTEN_S)
+    return next(float(record.fields["buffer_ms"]) for record in records if record.kind == "network")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -90,8 +91,4 @@ class Listener:
 
     def _window(self, ms: float) -> int:
         """The first that was heard at that moment or after it."""
-        low, high = 0, len(self._loud)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if self._phone.at_ms(middle * WINDOW) < ms else (low, middle)
-        return low
+        return bisect_left(range(len(self._loud)), ms, key=lambda at: self._phone.at_ms(at * WINDOW))

@@ -12,7 +12,6 @@ from voicebot.audio.frames import FRAME_MS, RATE
 from voicebot.core.timeline import Record
 from voicebot.errors import UsageError
 from voicebot.replay import mixing
-from voicebot.replay.carrier import Service
 from voicebot.replay.carriers import ANSWER_MS, CARRIERS, DONE_MS, FINISH_MS, Bed
 from voicebot.replay.listener import Listener, Phone
 from voicebot.replay.telephone import speech
@@ -101,7 +100,7 @@ async def _one(bed: Bed, carrier: str, name: str, number: int, clips: Mapping[st
             await _take(phone, bot, step, clips, found)
         found.greeting_ms = bot.first_ms(0.0)
         await phone.until(lambda: False, ENDS_MS)  # the bot hangs up
-    for record in await _record(bed.service, caller):
+    for record in await bed.service.written(caller, "call_ended", LISTED_S):
         _note(found, record)
     return found
 
@@ -119,16 +118,6 @@ async def _take(phone: Phone, bot: Listener, step: Step, clips: Mapping[str, Cli
     answer_ms = bot.first_ms(ends_ms)
     if not step.keys and answer_ms is not None:
         found.voice_to_voice_ms.append(answer_ms - ends_ms)
-
-
-async def _record(service: Service, caller: str) -> list[Record]:
-    """Of a call that is over."""
-    async with asyncio.timeout(LISTED_S):
-        while True:
-            records = (await service.timelines()).get(caller, [])
-            if any(each.kind == "call_ended" for each in records):
-                return records
-            await asyncio.sleep(0.1)
 
 
 def _note(found: Whole, record: Record) -> None:

@@ -15,13 +15,13 @@ from voicebot import log
 from voicebot.config import Settings
 from voicebot.core.dialplan import Dialplan
 from voicebot.core.expect import NOTHING, Expectation
+from voicebot.core.plan_base import switched
 from voicebot.core.responders import CASCADE
-from voicebot.engines import denoise, registry
-from voicebot.engines.bandwidth import chosen
+from voicebot.engines import registry
 from voicebot.engines.base import Asr, EngineConfig, Llm, Tts
 from voicebot.engines.duplex_base import Duplex
 from voicebot.engines.guard import Chain, Member
-from voicebot.engines.treatment import Hears, decided
+from voicebot.engines.treatment import Hears, hears_through
 from voicebot.errors import UsageError
 
 OPENAI = ("openai", "openai_realtime", "openai_translate")
@@ -126,7 +126,9 @@ class Engines:
         if key not in self._members:
             engine = self._make(stage, name, config)
             await engine.start()
-            self._members[key] = Member(name, engine, hears=_hears(name, config) if stage == "asr" else Hears())
+            self._members[key] = Member(
+                name, engine, hears=hears_through(name, *hearing) if stage == "asr" else Hears()
+            )
         return self._members[key]
 
     def lack(self, stage: str, name: str) -> str | None:
@@ -168,7 +170,7 @@ class Engines:
         if stage == "tts" and not voice and name == plan.engines.tts[0]:
             voice = plan.engines.voice
         wanted = HEARING if stage == "asr" else ()
-        hearing = (_switch(options.pop(what, getattr(plan.engines, what))) for what in wanted)
+        hearing = (_switched(options.pop(what, getattr(plan.engines, what))) for what in wanted)
         cache = str(self._settings.data_dir / "cache" / kind)
         return EngineConfig(plan.language, voice, options, cache, workers, *hearing)
 
@@ -188,16 +190,8 @@ class Engines:
         self._members.clear()
 
 
-def _hears(name: str, config: EngineConfig) -> Hears:
-    noise = decided("noise", config.noise, name)
-    if noise.on and (missing := denoise.check()):
-        raise UsageError(missing)
-    return Hears(chosen(config.bandwidth, name), decided("level", config.level, name), noise)
-
-
-def _switch(value: Any) -> str:
-    """YAML reads a bare `on` or `off` as a truth."""
-    return {True: "on", False: "off", None: "off"}.get(value) or str(value)
+def _switched(value: Any) -> str:
+    return "off" if value is None else str(switched(value))
 
 
 def _options(plan: Dialplan, stage: str, name: str) -> Mapping[str, Any]:

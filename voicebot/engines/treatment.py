@@ -12,13 +12,15 @@ from typing import Protocol
 
 import numpy as np
 
+from voicebot.audio.envelope import RATE_OUT
+from voicebot.audio.frames import RATE
 from voicebot.audio.leveller import Leveller
 from voicebot.audio.resample import Resampler
-from voicebot.engines.bandwidth import AS_IT_IS, Choice, Widening
+from voicebot.engines import denoise
+from voicebot.engines.bandwidth import AS_IT_IS, Choice, Widening, chosen
 from voicebot.engines.denoise import Denoiser
 from voicebot.errors import UsageError
 
-RATE, WIDE_RATE = 8_000, 16_000
 SWITCH = ("on", "off", "auto")
 LEVEL_HELPS: dict[str, bool] = {"pocketsphinx": True}
 NOISE_HELPS: dict[str, bool] = {"pocketsphinx": False}
@@ -58,6 +60,15 @@ def decided(what: str, wanted: str, engine: str) -> Decision:
             return Decision(False, f"auto: {kind} has not been measured")
         case _:
             raise UsageError(f"{what} is one of {', '.join(SWITCH)}, not {wanted!r}.")
+
+
+def hears_through(engine: str, bandwidth: str = "auto", level: str = "auto", noise: str = "auto") -> Hears:
+    """What an engine hears the line through, each as the dialplan has it. `UsageError` for what is no choice, and for
+    noise suppression without its package."""
+    found = Hears(chosen(bandwidth, engine), decided("level", level, engine), decided("noise", noise, engine))
+    if found.noise.on and (missing := denoise.check()):
+        raise UsageError(missing)
+    return found
 
 
 class Stage(Protocol):
@@ -113,7 +124,7 @@ def stages(hears: Hears, rate: int) -> Stages:
         found.append(Denoiser())
     if hears.level.on:
         found.append(Levelled())
-    if rate == WIDE_RATE and hears.bandwidth.mode != "off":
+    if rate == RATE_OUT and hears.bandwidth.mode != "off":
         found.append(Widening(hears.bandwidth.mode))
     elif rate != RATE:
         found.append(Resampler(RATE, rate))

@@ -15,7 +15,7 @@ from voicebot.audio.gaps import Gaps
 from voicebot.audio.jitter import Placed
 from voicebot.engines import denoise
 from voicebot.engines.bandwidth import MODES, Choice, chosen
-from voicebot.engines.treatment import Decision, Hears, decided, stages
+from voicebot.engines.treatment import Decision, Hears, hears_through, stages
 from voicebot.errors import UsageError
 
 UNTREATED, AS_IT_IS, SHIPPED = "untreated", "as it is", "shipped"
@@ -56,8 +56,7 @@ def treatment(name: str, engine: str) -> Treatment:
     """By its name. `UsageError` for one that is unknown, or lacks a package."""
     way, *extras = name.split("+")
     if way == SHIPPED:
-        level, noise = (decided(what, "auto", engine) for what in ("level", "noise"))
-        return Treatment(name, Hears(chosen("auto", engine), level, noise), "gaps")
+        return Treatment(name, hears_through(engine), "gaps")
     losses = [each for each in extras if each in EXTRAS[:3]]
     if (way not in (UNTREATED, AS_IT_IS, *MODES[:3])) or set(extras) - set(EXTRAS) or len(losses) > 1:
         raise UsageError(

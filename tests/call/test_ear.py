@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.peers.engines import Ears
+from tests.peers.engines import Ears, Keeping
 from tests.virtual_time import run
 from voicebot.audio.echo import EchoGuard
 from voicebot.call.ear import Ear
@@ -43,19 +43,6 @@ class Tapped:
             ask(pcm, at, answer)
 
         session.ask = told
-        return session
-
-
-@dataclass
-class Listening(Ears):
-    """Ears that keep what they get."""
-
-    audio: bytearray = field(default_factory=bytearray)
-
-    def open(self, expectation: Any) -> Any:
-        session = super().open(expectation)
-        push = session.push
-        session.push = lambda pcm: (self.audio.extend(pcm), push(pcm))
         return session
 
 
@@ -92,14 +79,14 @@ def test_a_detector_of_voice_hears_the_line_as_it_came_whatever_the_recogniser_h
         pytest.skip(missing)
     engine = registry.load("vad", detector).create(EngineConfig())
     run(engine.start())
-    tapped, ears = Tapped(engine), Listening(rate=16000)
+    tapped, ears = Tapped(engine), Keeping(rate=16000)
     hear(tapped, ears, ALL)
     assert [(each.at, each.pcm) for each in line()] == tapped.heard
     assert 2 * sum(len(each.pcm) for each in line()) == len(ears.audio), "the recogniser heard twice as many samples"
 
 
 def test_where_packets_were_lost_the_recogniser_hears_the_voice_go_on_unless_the_dialplan_says_no() -> None:
-    made, left = Listening(), Listening()
+    made, left = Keeping(), Keeping()
     engine = registry.load("vad", "webrtc").create(EngineConfig())
     hear(engine, made, Hears())
     hear(engine, left, Hears(), gaps=False)
@@ -110,7 +97,7 @@ def test_where_packets_were_lost_the_recogniser_hears_the_voice_go_on_unless_the
 
 
 def test_an_engine_that_takes_over_hears_through_what_is_best_for_itself() -> None:
-    first, second = Listening(rate=16000, scripts=[[OSError("gone")]]), Listening()
+    first, second = Keeping(rate=16000, scripts=[[OSError("gone")]]), Keeping()
 
     async def work() -> None:
         members = (Member("first", first, hears=ALL), Member("second", second))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.peers.engines import Ears
+from tests.peers.engines import Ears, Keeping
 from tests.virtual_time import run
 from voicebot.core.expect import NOTHING
 from voicebot.core.words import Words
@@ -187,23 +187,9 @@ def test_an_engine_that_cannot_warm_up_is_known_to_be_down_before_the_caller_spe
     assert ("first", "connection refused") == (heard.records[0]["name"], heard.records[0]["fault"])
 
 
-@dataclass
-class Wide(Ears):
-    """Ears that want 16 kHz, and keep what they get."""
-
-    rate: int = 16000
-    audio: bytearray = field(default_factory=bytearray)
-
-    def open(self, expectation: Any) -> Any:
-        session = super().open(expectation)
-        push = session.push
-        session.push = lambda pcm: (self.audio.extend(pcm), push(pcm))
-        return session
-
-
 @pytest.mark.parametrize("mode", ["classical", "neural"])
 def test_an_engine_at_16_khz_hears_two_samples_for_each_to_the_last_and_something_above_the_line(mode: Mode) -> None:
-    ears = Wide("a latte")
+    ears = Keeping("a latte", rate=16000)
     hiss = np.random.default_rng(1).normal(0, 3000, 16080).astype("<i2").tobytes()
 
     async def work() -> None:

@@ -91,6 +91,19 @@ class Ears:
         return self.opened[-1]
 
 
+@dataclass
+class Keeping(Ears):
+    """Ears that keep what they get."""
+
+    audio: bytearray = field(default_factory=bytearray)
+
+    def open(self, expectation: Any) -> Any:
+        session = super().open(expectation)
+        push = session.push
+        session.push = lambda pcm: (self.audio.extend(pcm), push(pcm))
+        return session
+
+
 class Utterance:
     def __init__(self, script: list[Any], says: str) -> None:
         self.script, self.says = script, says

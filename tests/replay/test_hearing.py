@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.audio.test_bandwidth import voice
+from tests.replay.two_digits import write_manifest
 from voicebot.cli import app
 from voicebot.errors import UsageError
 from voicebot.replay import hearing, line_copies, listening
@@ -143,12 +144,7 @@ def test_lost_packets_leave_the_rest_in_its_place() -> None:
 def test_the_table_the_rows_and_the_plot_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voicebot.log.configure", lambda **_: None)
     monkeypatch.setenv("COLUMNS", "160")
-    with (tmp_path / "MANIFEST.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "category", "speaker", "transcript", "labels", "sample_rate"])
-        for digit in ("two", "five"):
-            name = DATA / f"digits/{digit}.flac"
-            writer.writerow([name, "alphanumeric_moonshine", "moonshine:petewarden", digit, "", 16000])
+    write_manifest(tmp_path)
     some = ["--lines", "8 kHz", "--treatments", "untreated,neural,shipped"]
     arguments = ["measure", "hearing", str(tmp_path), *some, "--out", str(tmp_path), "--engine"]
     printed = CliRunner().invoke(

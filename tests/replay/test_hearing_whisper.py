@@ -12,20 +12,14 @@ from typer.testing import CliRunner
 
 from tests.engines import tiny_whisper
 from tests.engines.test_asr_whisper import HEAVY
+from tests.replay.two_digits import write_manifest
 from voicebot.cli import app
 from voicebot.engines import asr_whisper
-
-DIGITS = Path(__file__).parent.parent / "data/digits"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    with (tmp_path / "MANIFEST.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "category", "speaker", "transcript", "labels", "sample_rate"])
-        for digit in ("two", "five"):
-            name = DIGITS / f"{digit}.flac"
-            writer.writerow([name, "alphanumeric_moonshine", "moonshine:petewarden", digit, "", 16000])
+    write_manifest(tmp_path)
     return tmp_path
 
 
